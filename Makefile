@@ -1,0 +1,33 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+BACKENDS := tensorflow jax torch
+# Two test processes with one thread each: more threads than cores make torch crawl.
+TEST_ENV := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 CUDA_VISIBLE_DEVICES=
+
+.PHONY: demo test lint $(addprefix test-,$(BACKENDS)) clean
+
+demo: $(VENV)/.base
+	$(BIN)/gamix-keras train --preset faces-quick --out runs/demo
+
+test: lint $(addprefix test-,$(BACKENDS))
+
+lint: $(VENV)/.all
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(addprefix test-,$(BACKENDS)): test-%: $(VENV)/.all
+	$(TEST_ENV) KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2
+
+$(VENV)/.base: setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.all: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jax,torch,test,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

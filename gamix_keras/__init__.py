@@ -1,0 +1,45 @@
+"""Image VAEs in Keras 3 on TensorFlow, JAX and PyTorch.
+
+Public names load on first use, so that ``import gamix_keras`` imports neither Keras nor a backend.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "AdversarialLoss": "losses",
+    "Config": "config",
+    "GAMIXVAE": "models",
+    "GaussianNLL": "losses",
+    "LaplaceNLL": "losses",
+    "MomentKL": "losses",
+    "PosteriorVariance": "losses",
+    "Run": "runs",
+    "SampleGrid": "callbacks",
+    "StandardKL": "losses",
+    "UserError": "config",
+    "VAE": "models",
+    "batches": "data",
+    "interpolate": "latent_space",
+    "load_image": "data",
+    "load_preset": "presets",
+    "load_run": "runs",
+    "open_source": "data",
+    "preset_names": "presets",
+    "train": "runs",
+    "traverse": "latent_space",
+}
+
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

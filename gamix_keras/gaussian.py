@@ -1,0 +1,159 @@
+"""Formulas on Gaussians, written once.
+
+Symbols: a batch of B posteriors N(mean_i, diag exp(log_var_i)) in D dimensions; `mean` and `log_var` have shape
+(B, D). The aggregate posterior is q(z) = (1/B) sum_i N(mean_i, diag exp(log_var_i)), with mean m = E[mean],
+variance v = Var(mean) + E[exp(log_var)] (law of total variance) and covariance S = Cov(mean) + diag E[exp(log_var)].
+
+Everything is computed in float32 whatever the compute dtype, and every density or divergence is in nats.
+"""
+
+import math
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+LOG_2PI = math.log(2.0 * math.pi)
+LOG_VAR_RANGE = (-30.0, 20.0)
+# Keeps log v finite where a batch's means coincide, and is far below any variance worth modelling.
+VARIANCE_EPSILON = 1e-6
+
+
+def _float32(*tensors: Tensor) -> list[Tensor]:
+    return [ops.convert_to_tensor(tensor, dtype="float32") for tensor in tensors]
+
+
+def clip_log_var(log_var: Tensor) -> Tensor:
+    """Log-variance in float32, clamped to [-30, 20] so that its exponential is finite and not zero."""
+    return ops.clip(ops.cast(log_var, "float32"), *LOG_VAR_RANGE)
+
+
+def log_density(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """log N(x; mean, diag exp(log_var)) = -0.5 sum_d [(x - mean)^2 / exp(log_var) + log_var + log 2 pi].
+
+    Args:
+        x: points, shape (..., D).
+        mean: shape broadcastable to `x`.
+        log_var: shape broadcastable to `x`.
+
+    Returns:
+        Shape (...), nats.
+    """
+    x, mean, log_var = _float32(x, mean, log_var)
+    terms = ops.square(x - mean) * ops.exp(-log_var) + log_var + LOG_2PI
+    return -0.5 * ops.sum(terms, axis=-1)
+
+
+def kl_to_standard(mean: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_var)) || N(0, 1)) = 0.5 (mean^2 + exp(log_var) - 1 - log_var) of each dimension.
+
+    Args:
+        mean: any shape.
+        log_var: the same shape.
+
+    Returns:
+        The same shape, nats, >= 0 (Kingma & Welling 2014, appendix B). Sum over the last axis for the KL of an image.
+    """
+    mean = ops.cast(mean, "float32")
+    log_var = clip_log_var(log_var)
+    return 0.5 * (ops.square(mean) + ops.exp(log_var) - 1.0 - log_var)
+
+
+def variance_penalty(log_var: Tensor) -> Tensor:
+    """exp(log_var) - 1 - log_var of each dimension: twice KL(N(0, exp(log_var)) || N(0, 1)), zero at variance 1.
+
+    Args:
+        log_var: any shape.
+
+    Returns:
+        The same shape, nats, >= 0 (the term by which GAMIX keeps each posterior's variance alive).
+    """
+    log_var = clip_log_var(log_var)
+    return ops.exp(log_var) - 1.0 - log_var
+
+
+def moments_kl(mean: Tensor, variance: Tensor) -> Tensor:
+    """KL(N(m, diag v) || N(0, I)) = 0.5 sum_d (m^2 + v - 1 - log v).
+
+    Args:
+        mean: m, shape (D,).
+        variance: v, shape (D,), >= 0; 1e-6 is added inside the logarithm.
+
+    Returns:
+        A scalar, nats per image: one number for the data set.
+    """
+    mean, variance = _float32(mean, variance)
+    terms = ops.square(mean) + variance - 1.0 - ops.log(variance + VARIANCE_EPSILON)
+    return 0.5 * ops.sum(terms)
+
+
+def full_moments_kl(mean: Tensor, covariance: Tensor) -> Tensor:
+    """KL(N(m, S) || N(0, I)) = 0.5 (tr S + m'm - D - log det S).
+
+    Args:
+        mean: m, shape (D,).
+        covariance: S, shape (D, D), symmetric positive semi-definite; 1e-6 is added to its diagonal before the
+            logarithm, so a batch with B <= D gives a large number, not an infinite one.
+
+    Returns:
+        A scalar, nats per image.
+    """
+    mean, covariance = _float32(mean, covariance)
+    size = covariance.shape[-1]
+    factor = ops.cholesky(covariance + VARIANCE_EPSILON * ops.eye(size, dtype="float32"))
+    log_det = 2.0 * ops.sum(ops.log(ops.diagonal(factor)))
+    return 0.5 * (ops.trace(covariance) + ops.sum(ops.square(mean)) - size - log_det)
+
+
+def mixture_log_density(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
+    """log q(z) = log (1/B) sum_j N(z; mean_j, diag exp(log_var_j)), the density of the mixture of posteriors.
+
+    The squares are expanded into matrix products, so memory is O(N B), not O(N B D).
+
+    Args:
+        z: points, shape (N, D).
+        means: shape (B, D).
+        log_vars: shape (B, D).
+
+    Returns:
+        Shape (N,), nats.
+    """
+    z, means, log_vars = _float32(z, means, log_vars)
+    precision = ops.exp(-log_vars)
+    quadratic = (
+        ops.matmul(ops.square(z), ops.transpose(precision))
+        - 2.0 * ops.matmul(z, ops.transpose(means * precision))
+        + ops.sum(ops.square(means) * precision, axis=-1)
+    )
+    normaliser = ops.sum(log_vars, axis=-1) + LOG_2PI * z.shape[-1]
+    components = ops.cast(ops.shape(means)[0], "float32")
+    return ops.logsumexp(-0.5 * (quadratic + normaliser), axis=-1) - ops.log(components)
+
+
+def standard_log_density(z: Tensor) -> Tensor:
+    """log N(z; 0, I), shape (...) for `z` of shape (..., D), nats."""
+    return -0.5 * ops.sum(ops.square(_float32(z)[0]) + LOG_2PI, axis=-1)
+
+
+def slerp(start: Tensor, end: Tensor, fraction: Tensor) -> Tensor:
+    """Spherical interpolation: sin((1 - t) w) / sin(w) a + sin(t w) / sin(w) b, w the angle between a and b.
+
+    Args:
+        start: a, shape (..., D).
+        end: b, shape (..., D).
+        fraction: t in [0, 1], broadcastable to `start`.
+
+    Returns:
+        Shape (..., D). Falls back to the straight line where the angle is below 1e-3 (the formula's limit) and near
+        opposite ends, where the arc is not defined (Shoemake 1985; White 2016).
+    """
+    start, end, fraction = _float32(start, end, fraction)
+    norms = ops.norm(start, axis=-1, keepdims=True) * ops.norm(end, axis=-1, keepdims=True)
+    cosine = ops.sum(start * end, axis=-1, keepdims=True) / ops.maximum(norms, 1e-12)
+    angle = ops.arccos(ops.clip(cosine, -1.0, 1.0))
+    sine = ops.sin(angle)
+    straight = (1.0 - fraction) * start + fraction * end
+    safe = ops.where(sine < 1e-3, ops.ones_like(sine), sine)
+    arc = (ops.sin((1.0 - fraction) * angle) * start + ops.sin(fraction * angle) * end) / safe
+    return ops.where(sine < 1e-3, straight, arc)

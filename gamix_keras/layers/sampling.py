@@ -1,0 +1,49 @@
+"""The reparameterised Gaussian sample."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from gamix_keras import gaussian
+
+Tensor = Any
+# Noise of a validation pass: a fixed seed makes `evaluate` repeatable and leaves the training stream alone.
+EVALUATION_SEED = 20240923
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class GaussianSampling(keras.layers.Layer):
+    """z = mean + exp(log_var / 2) * eps, eps ~ N(0, I) in training; z = mean at inference (Kingma & Welling 2014).
+
+    Args:
+        seed: seed of the layer's own generator, whose state is part of the model.
+    """
+
+    def __init__(self, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(dtype=kwargs.pop("dtype", "float32"), **kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, mean_shape: tuple, log_var_shape: tuple | None = None) -> None:
+        """Nothing to create: the generator exists from the start."""
+
+    def call(self, mean: Tensor, log_var: Tensor, training: bool = False) -> Tensor:
+        """Shapes (B, D) and (B, D) to (B, D), float32."""
+        if not training:
+            return ops.cast(mean, "float32")
+        return self.draw(mean, log_var, self.seed_generator)
+
+    def draw(self, mean: Tensor, log_var: Tensor, seed: Any = EVALUATION_SEED) -> Tensor:
+        """A sample with the given seed (an int gives the same noise each call) whatever the mode."""
+        mean = ops.cast(mean, "float32")
+        noise = keras.random.normal(ops.shape(mean), dtype="float32", seed=seed)
+        return mean + ops.exp(0.5 * gaussian.clip_log_var(log_var)) * noise
+
+    def compute_output_shape(self, mean_shape: tuple, log_var_shape: tuple) -> tuple:
+        """The shape of the mean."""
+        return mean_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The seed."""
+        return {**super().get_config(), "seed": self.seed}

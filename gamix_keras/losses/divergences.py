@@ -1,0 +1,102 @@
+"""Divergences from the prior N(0, I): of each posterior, and of the aggregate posterior."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from gamix_keras import gaussian
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class StandardKL(keras.losses.Loss):
+    """KL(q(z|x) || N(0, I)) = 0.5 sum_d (mean^2 + exp(log_var) - 1 - log_var), nats per image.
+
+    Called as `loss(mean, log_var)`, both (B, D).
+
+    With free bits lambda > 0 the latents are split into groups of equal size, and each group counts
+    max(lambda, batch mean of its KL): a group below lambda gets no gradient that would empty it further
+    (Kingma 2016, eq. 15). The result is then one number for the batch.
+
+    Args:
+        free_bits: lambda, nats per group, >= 0.
+        group_size: latents per group; 1 is per dimension. Must divide D.
+
+    Raises:
+        ValueError: for a negative or non-finite `free_bits`, or a `group_size` below 1; on call, where it does not
+            divide D.
+    """
+
+    def __init__(
+        self,
+        free_bits: float = 0.0,
+        group_size: int = 1,
+        reduction: str = "sum_over_batch_size",
+        name: str = "kl",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if not 0.0 <= free_bits < float("inf"):
+            raise ValueError(f"StandardKL: free_bits: expected a finite number >= 0, got {free_bits!r}.")
+        if group_size < 1:
+            raise ValueError(f"StandardKL: group_size: expected a whole number >= 1, got {group_size!r}.")
+        self.free_bits = free_bits
+        self.group_size = group_size
+
+    def call(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        """The KL of each image, shape (B,), or a scalar with free bits."""
+        terms = gaussian.kl_to_standard(mean, log_var)
+        if not self.free_bits:
+            return ops.sum(terms, axis=-1)
+        if terms.shape[-1] % self.group_size:
+            raise ValueError(
+                f"StandardKL: group_size: expected a divisor of {terms.shape[-1]} latents, got {self.group_size}."
+            )
+        per_group = ops.sum(ops.reshape(ops.mean(terms, axis=0), (-1, self.group_size)), axis=-1)
+        return ops.sum(ops.maximum(per_group, self.free_bits))
+
+    def get_config(self) -> dict[str, Any]:
+        """Free bits, group size and Keras's own."""
+        return {**super().get_config(), "free_bits": self.free_bits, "group_size": self.group_size}
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class MomentKL(keras.losses.Loss):
+    """KL(N(m, S) || N(0, I)) of the moments of q(z): the global term of GAMIX (Rivera 2024), nats per image.
+
+    Called as `loss(m, second)` with what `AggregateMoments` returns: a variance (D,) gives
+    0.5 sum_d (m^2 + v - 1 - log v), a covariance (D, D) gives 0.5 (tr S + m'm - D - log det S). One number for the
+    data set, so there is nothing to reduce. With the true moments it is a lower bound of KL(q(z) || p) among all
+    q(z) that share them (a Gaussian has the largest entropy).
+    """
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "global", dtype: Any = None) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, mean: Tensor, second: Tensor) -> Tensor:
+        """A scalar."""
+        if len(second.shape) == 2:
+            return gaussian.full_moments_kl(mean, second)
+        return gaussian.moments_kl(mean, second)
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class MixtureKL(keras.losses.Loss):
+    """KL(q(z) || N(0, I)) of the mixture itself: mean_i [log (1/B) sum_j N(z_i; mean_j, var_j) - log N(z_i; 0, I)].
+
+    Called as `loss(z, (mean, log_var))` where z_i ~ N(mean_i, var_i) are the batch's own samples, all (B, D).
+    Nats per image; it sees every moment, not only two, in O(B^2 D) time. The minibatch stands for the data set: the
+    estimate lies between the mean KL less log B and the mean KL, and with informative posteriors it exceeds
+    KL(q(z) || p) of N images by up to log(N / B) (the bias bound of Hoffman & Johnson 2016 for the mutual information).
+    """
+
+    def __init__(self, reduction: str = "sum_over_batch_size", name: str = "global", dtype: Any = None) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, z: Tensor, posterior: tuple[Tensor, Tensor]) -> Tensor:
+        """The log-ratio of each sample, shape (B,)."""
+        mean, log_var = posterior
+        mixture = gaussian.mixture_log_density(z, mean, gaussian.clip_log_var(log_var))
+        return mixture - gaussian.standard_log_density(z)

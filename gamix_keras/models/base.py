@@ -1,0 +1,186 @@
+"""What every image VAE can do: encode, decode, reconstruct, sample, be saved."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from gamix_keras import gaussian
+from gamix_keras.layers import GaussianSampling, LearnedLogScale
+from gamix_keras.losses import StandardKL
+from gamix_keras.metrics import ActiveUnits, PeakSignalToNoise
+from gamix_keras.training import PhasedModel
+
+Tensor = Any
+
+
+class ImageVAE(PhasedModel):
+    """Interface of the image VAEs. Images are float32 (B, H, W, C) in [-1, 1], latents float32 (B, D).
+
+    Args:
+        encoder: maps images to [mean, log_var], each (B, D).
+        decoder: maps latents (B, D) to the location of the likelihood, (B, H, W, C), or (B, H, W, 2C) where it also
+            gives a scale per pixel.
+        likelihood: the reconstruction term, a class of `gamix_keras.losses`.
+        seed: seed of the posterior's noise.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        likelihood: keras.losses.Loss,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.seed = seed
+        self.sampler = GaussianSampling(seed, name="sampler")
+        self.log_scale = LearnedLogScale(name="log_scale") if likelihood.scale == "learned" else None
+        self.kl = StandardKL()
+        self._check_shapes()
+        names = ("loss", "reconstruction", "kl", "elbo", *self.extra_terms)
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.trackers["psnr"] = PeakSignalToNoise(name="psnr")
+        self.trackers["active_units"] = ActiveUnits(self.latent_dim, name="active_units")
+
+    @property
+    def extra_terms(self) -> tuple[str, ...]:
+        """Names of the terms that a model logs besides those that all have."""
+        return ()
+
+    @property
+    def phase_names(self) -> tuple[str, ...]:
+        """One phase unless a model says otherwise."""
+        return ("autoencoder",)
+
+    @property
+    def latent_dim(self) -> int:
+        """D."""
+        return self.decoder.input_shape[-1]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return tuple(self.encoder.input_shape[1:])
+
+    @property
+    def autoencoder_variables(self) -> list[keras.Variable]:
+        """What the autoencoder's phase moves."""
+        scale = self.log_scale.trainable_variables if self.log_scale else []
+        return [*self.encoder.trainable_variables, *self.decoder.trainable_variables, *scale]
+
+    def term_weight(self, name: str, value: float) -> keras.Variable:
+        """Creates the weight of a term as a variable: a Python number would be frozen into the compiled step."""
+        if not 0.0 <= value < float("inf"):
+            raise ValueError(f"{type(self).__name__}: {name}: expected a finite number >= 0, got {value!r}.")
+        initializer = keras.initializers.Constant(value)
+        return self.add_weight(name=name, shape=(), initializer=initializer, trainable=False)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Builds the layers that are not networks."""
+        latent = (None, self.latent_dim)
+        if not self.sampler.built:
+            self.sampler.build(latent, latent)
+        if self.log_scale is not None and not self.log_scale.built:
+            self.log_scale.build(())
+
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
+        """Reconstructions: from the posterior mean, or from a sample in training. Clipped to [-1, 1]."""
+        mean, log_var = self.encoder(images, training=training)
+        output = self.decoder(self.sampler(mean, log_var, training=training), training=training)
+        return self.likelihood.image(output)
+
+    def encode(self, images: Any) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x), each (B, D); the log-variance is within [-30, 20]."""
+        mean, log_var = self.encoder(_tensor(images), training=False)
+        return ops.cast(mean, "float32"), gaussian.clip_log_var(log_var)
+
+    def decode(self, latents: Any) -> Tensor:
+        """Images (B, H, W, C) in [-1, 1] of latents (B, D)."""
+        return self.likelihood.image(self.decoder(_tensor(latents), training=False))
+
+    def reconstruct(self, images: Any) -> Tensor:
+        """Images decoded from the posterior means."""
+        return self.decode(self.encode(images)[0])
+
+    def sample(self, count: int, seed: int | None = None, temperature: float = 1.0) -> Tensor:
+        """Decodes `count` draws from the prior N(0, temperature^2 I); the same seed gives the same images.
+
+        The aggregate posterior of GAMIX is not Gaussian: a fitted sampler of `gamix_keras.samplers` samples it better.
+
+        Raises:
+            ValueError: where `count` < 1 or `temperature` < 0.
+        """
+        if count < 1 or temperature < 0:
+            raise ValueError(f"sample: expected count >= 1 and temperature >= 0, got {count!r} and {temperature!r}.")
+        noise = np.random.default_rng(seed).standard_normal((count, self.latent_dim), dtype="float32")
+        return self.decode(temperature * noise)
+
+    def posterior(self, images: Tensor, training: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """(mean, log_var, z) of a batch; outside training z has noise of a fixed seed, so evaluation is repeatable."""
+        mean, log_var = self.encoder(images, training=training)
+        mean, log_var = ops.cast(mean, "float32"), gaussian.clip_log_var(log_var)
+        z = self.sampler(mean, log_var, training=True) if training else self.sampler.draw(mean, log_var)
+        return mean, log_var, z
+
+    def negative_log_likelihood(self, images: Tensor, output: Tensor) -> Tensor:
+        """The reconstruction term of a decoder's output: nats per image, mean over the batch."""
+        if self.log_scale is None:
+            return self.likelihood(images, output)
+        return self.likelihood(images, (output, self.log_scale(output)))
+
+    def common_terms(
+        self, images: Tensor, posterior: tuple[Tensor, Tensor, Tensor], training: bool
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The terms that every VAE logs, and the decoder's output from z.
+
+        `psnr` is of what training sees (a sample's reconstruction); in validation it is of the posterior mean's.
+        """
+        mean, log_var, z = posterior
+        output = self.decoder(z, training=training)
+        reconstruction = self.negative_log_likelihood(images, output)
+        kl = self.kl(mean, log_var)
+        shown = output if training else self.decoder(mean, training=False)
+        terms = {
+            "reconstruction": reconstruction,
+            "kl": kl,
+            "elbo": -(reconstruction + ops.mean(ops.sum(gaussian.kl_to_standard(mean, log_var), axis=-1))),
+            "psnr": (images, self.likelihood.image(shown)),
+            "active_units": (mean,),
+        }
+        return terms, output
+
+    def _check_shapes(self) -> None:
+        outputs = self.decoder.output_shape[1:]
+        factor = 2 if self.likelihood.scale == "per_pixel" else 1
+        expected = (*self.image_shape[:2], factor * self.image_shape[2])
+        if tuple(outputs) != expected:
+            raise ValueError(f"{type(self).__name__}: decoder: expected output {expected}, got {tuple(outputs)}.")
+        latent = self.encoder.output_shape[0][-1]
+        if latent != self.latent_dim:
+            raise ValueError(
+                f"{type(self).__name__}: decoder: expected the encoder's {latent} latents, got {self.latent_dim}."
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        """The parts, serialised, and the seed."""
+        parts = {"encoder": self.encoder, "decoder": self.decoder, "likelihood": self.likelihood}
+        serialised = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
+        return {"name": self.name, "seed": self.seed, **serialised}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ImageVAE":
+        """Rebuilds the parts and the model."""
+        restore = keras.saving.deserialize_keras_object
+        is_part = lambda value: isinstance(value, dict) and "class_name" in value  # noqa: E731
+        parts = {k: restore(v, custom_objects=custom_objects) if is_part(v) else v for k, v in config.items()}
+        return cls(**parts)
+
+
+def _tensor(values: Any) -> Tensor:
+    return ops.convert_to_tensor(values, dtype="float32")

@@ -1,0 +1,7 @@
+"""The training step, written once per backend; it knows no loss and no network."""
+
+from gamix_keras.training.model import PhasedModel
+from gamix_keras.training.optimizer import PhaseOptimizer
+from gamix_keras.training.phase import Phase
+
+__all__ = ["Phase", "PhaseOptimizer", "PhasedModel"]

@@ -1,0 +1,41 @@
+"""The generic training and test step on TensorFlow."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from gamix_keras.training.phase import Phase
+
+
+class TensorFlowSteps:
+    """Walks the phases of a `PhasedModel` with a gradient tape."""
+
+    @staticmethod
+    def default_jit() -> bool:
+        """XLA pays on a GPU; on a CPU it is slower than TensorFlow's own kernels."""
+        return bool(tf.config.list_physical_devices("GPU"))
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Minimises each phase once on a batch and returns the logs so far in the epoch."""
+        images, carry = self.unpack(data), {}
+        for phase in self.phases():
+            carry = self._minimise(phase, images, carry)
+        return self.get_metrics_result()
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Tracks each phase's terms on a batch without moving anything."""
+        images, carry = self.unpack(data), {}
+        for phase in self.phases():
+            terms, carry = phase.losses(images, False, carry)
+            self.track(phase, terms, tf.shape(images)[0])
+        return self.get_metrics_result()
+
+    def _minimise(self, phase: Phase, images: tf.Tensor, carry: dict[str, Any]) -> dict[str, Any]:
+        values = [variable.value for variable in phase.variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            terms, carry = phase.losses(images, True, carry)
+            scaled = phase.optimizer.scale_loss(terms["loss"])
+        phase.optimizer.apply(tape.gradient(scaled, values), phase.variables)
+        self.track(phase, terms, tf.shape(images)[0])
+        return carry
