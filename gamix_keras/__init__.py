@@ -28,7 +28,7 @@ _PUBLIC = {
     "load_run": "runs",
     "open_source": "data",
     "preset_names": "presets",
-    "train": "runs",
+    "train": "session",
     "traverse": "latent_space",
 }
 

@@ -1,6 +1,7 @@
 """Moments of the aggregate posterior, from a batch or running over batches.
 
-q(z) = (1/N) sum_i N(mean_i, diag exp(log_var_i)) has mean m = E[mean] and covariance S = Cov(mean) + diag E[exp(log_var)].
+q(z) = (1/N) sum_i N(mean_i, diag exp(log_var_i)) has mean m = E[mean] and covariance
+S = Cov(mean) + diag E[exp(log_var)].
 """
 
 from typing import Any
@@ -20,7 +21,7 @@ class AggregateMoments(keras.layers.Layer):
 
     | `kind` | second moment | what it is |
     | --- | --- | --- |
-    | `means` | Var(mean), shape (D,) | the moments of the posterior *means*, as in the paper's code: at the optimum q(z) may have variance up to 2 |
+    | `means` | Var(mean), shape (D,) | of the posterior *means*, as in the paper's code: q(z) may have variance up to 2 |
     | `total` | Var(mean) + E[exp(log_var)], shape (D,) | the variance of the mixture |
     | `full` | Cov(mean) + diag E[exp(log_var)], shape (D, D) | its covariance; needs B > D or running moments |
 
@@ -53,7 +54,7 @@ class AggregateMoments(keras.layers.Layer):
         self.momentum = momentum
 
     def build(self, mean_shape: tuple, log_var_shape: tuple | None = None) -> None:
-        """Creates the running averages of E[mean], the second moment E[mean mean'] (or its diagonal) and E[variance]."""
+        """Creates the running averages of E[mean], E[mean mean'] (or its diagonal) and E[variance]."""
         if self.momentum is None:
             return
         size = mean_shape[-1]

@@ -1,17 +1,79 @@
 """Measures of reconstructions, generated images and latent codes."""
 
+from gamix_keras.metrics.aggregate import (
+    Discrepancy,
+    MutualInformation,
+    maximum_mean_discrepancy,
+    mutual_information,
+    prior_discrepancy,
+)
+from gamix_keras.metrics.extractors import EXTRACTORS, feature_extractor
+from gamix_keras.metrics.feature_statistics import (
+    FeatureStatistics,
+    cached_statistics,
+    content_hash,
+    extract_statistics,
+    generation_scores,
+)
+from gamix_keras.metrics.features import FeatureExtractor
+from gamix_keras.metrics.generation import (
+    KernelDistance,
+    ManifoldScores,
+    frechet_distance,
+    frechet_distance_of,
+    kernel_distance,
+    polynomial_mmd,
+    precision_recall_density_coverage,
+)
 from gamix_keras.metrics.images import (
+    RECONSTRUCTION_MEASURES,
     PeakSignalToNoise,
     mean_absolute_error,
     mean_squared_error,
+    multiscale_structural_similarity,
     peak_signal_to_noise,
+    reconstruction_scores,
+    similarity_scales,
+    structural_similarity,
 )
 from gamix_keras.metrics.latent import ActiveUnits
+from gamix_keras.metrics.latent_statistics import Correlation, LatentStatistics, effective_rank
+from gamix_keras.metrics.moments import FeatureMoments, UniformSubset
 
 __all__ = [
+    "EXTRACTORS",
+    "RECONSTRUCTION_MEASURES",
     "ActiveUnits",
+    "Correlation",
+    "Discrepancy",
+    "FeatureExtractor",
+    "FeatureMoments",
+    "FeatureStatistics",
+    "KernelDistance",
+    "LatentStatistics",
+    "ManifoldScores",
+    "MutualInformation",
     "PeakSignalToNoise",
+    "UniformSubset",
+    "cached_statistics",
+    "content_hash",
+    "effective_rank",
+    "extract_statistics",
+    "feature_extractor",
+    "frechet_distance",
+    "frechet_distance_of",
+    "generation_scores",
+    "kernel_distance",
+    "maximum_mean_discrepancy",
     "mean_absolute_error",
     "mean_squared_error",
+    "multiscale_structural_similarity",
+    "mutual_information",
     "peak_signal_to_noise",
+    "polynomial_mmd",
+    "precision_recall_density_coverage",
+    "prior_discrepancy",
+    "reconstruction_scores",
+    "similarity_scales",
+    "structural_similarity",
 ]

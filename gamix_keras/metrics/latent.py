@@ -1,8 +1,4 @@
-"""What the latent dimensions of a trained encoder carry.
-
-Symbols: posterior of image i is N(mu_i, diag sigma_i^2) with mu = `mean` and log sigma^2 = `log_var`, both
-(B, D); q(z) is the average of the N posteriors; the prior is N(0, I). Information is in nats per image.
-"""
+"""Latent metrics for the training loop; `latent_statistics` holds those for evaluation."""
 
 from typing import Any
 

@@ -1,5 +1,6 @@
 """What every image VAE can do: encode, decode, reconstruct, sample, be saved."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ from keras import ops
 
 from gamix_keras import gaussian
 from gamix_keras.layers import GaussianSampling, LearnedLogScale
+from gamix_keras.layers.ema import MovingAverage
 from gamix_keras.losses import StandardKL
 from gamix_keras.metrics import ActiveUnits, PeakSignalToNoise
 from gamix_keras.training import PhasedModel
@@ -24,6 +26,9 @@ class ImageVAE(PhasedModel):
             gives a scale per pixel.
         likelihood: the reconstruction term, a class of `gamix_keras.losses`.
         seed: seed of the posterior's noise.
+        ema_decay: None, or the decay of a moving average of the weights that is kept beside them, see `MovingAverage`
+            and `averaged`.
+        ema_start: training steps before that average begins.
     """
 
     def __init__(
@@ -32,6 +37,8 @@ class ImageVAE(PhasedModel):
         decoder: keras.Model,
         likelihood: keras.losses.Loss,
         seed: int = 0,
+        ema_decay: float | None = None,
+        ema_start: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -41,6 +48,8 @@ class ImageVAE(PhasedModel):
         self.seed = seed
         self.sampler = GaussianSampling(seed, name="sampler")
         self.log_scale = LearnedLogScale(name="log_scale") if likelihood.scale == "learned" else None
+        self.ema_decay, self.ema_start = ema_decay, ema_start
+        self.ema = None if ema_decay is None else MovingAverage(ema_decay, ema_start, name="ema")
         self.kl = StandardKL()
         self._check_shapes()
         names = ("loss", "reconstruction", "kl", "elbo", *self.extra_terms)
@@ -74,6 +83,23 @@ class ImageVAE(PhasedModel):
         scale = self.log_scale.trainable_variables if self.log_scale else []
         return [*self.encoder.trainable_variables, *self.decoder.trainable_variables, *scale]
 
+    @property
+    def averaged_variables(self) -> list[keras.Variable]:
+        """What `ema` averages: encoder, decoder and log-scale, moving statistics of their normalisations included."""
+        return [v for part in (self.encoder, self.decoder, self.log_scale) if part is not None for v in part.weights]
+
+    def after_step(self) -> None:
+        """Moves the average of the weights, if one is kept."""
+        if self.ema is not None:
+            self.ema.update(self.averaged_variables)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """A context in which the networks hold the moving average of their weights: `with model.averaged(): ...`.
+
+        For sampling, evaluation and export, not for training or saving. It does nothing where no average is kept.
+        """
+        return nullcontext() if self.ema is None else self.ema.swapped(self.averaged_variables)
+
     def term_weight(self, name: str, value: float) -> keras.Variable:
         """Creates the weight of a term as a variable: a Python number would be frozen into the compiled step."""
         if not 0.0 <= value < float("inf"):
@@ -88,6 +114,8 @@ class ImageVAE(PhasedModel):
             self.sampler.build(latent, latent)
         if self.log_scale is not None and not self.log_scale.built:
             self.log_scale.build(())
+        if self.ema is not None and not self.ema.built:
+            self.ema.build([tuple(variable.shape) for variable in self.averaged_variables])
 
     def call(self, images: Tensor, training: bool = False) -> Tensor:
         """Reconstructions: from the posterior mean, or from a sample in training. Clipped to [-1, 1]."""
@@ -168,10 +196,11 @@ class ImageVAE(PhasedModel):
             )
 
     def get_config(self) -> dict[str, Any]:
-        """The parts, serialised, and the seed."""
+        """The parts, serialised, the seed and the moving average's numbers."""
         parts = {"encoder": self.encoder, "decoder": self.decoder, "likelihood": self.likelihood}
         serialised = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
-        return {"name": self.name, "seed": self.seed, **serialised}
+        average = {"ema_decay": self.ema_decay, "ema_start": self.ema_start}
+        return {"name": self.name, "seed": self.seed, **average, **serialised}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ImageVAE":

@@ -35,8 +35,10 @@ class JaxSteps:
         images, carry = self.unpack(data), {}
         for phase in self.phases():
             carry = self._minimise(phase, images, carry, store)
-        with store.scope():
+        with store.scope() as scope:
+            self.after_step()
             logs = self.get_metrics_result()
+        store.read(scope)
         return logs, store.state()
 
     def test_step(self, state: State, data: Any) -> tuple[dict[str, Any], State]:

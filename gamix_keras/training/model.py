@@ -49,6 +49,19 @@ class PhasedModel(_backend_steps(), keras.Model):
         """The optimizer of a phase: a member of the composite, or the only one there is."""
         return self.optimizer[name] if isinstance(self.optimizer, PhaseOptimizer) else self.optimizer
 
+    @property
+    def steps_done(self) -> int:
+        """Training steps so far, over every `fit` and resumption (on JAX up to date between epochs).
+
+        A step whose float16 gradients overflowed does not count.
+        """
+        optimizer = self.phase_optimizer(self.phase_names[0])
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        return int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
+
+    def after_step(self) -> None:
+        """Runs at the end of each training step, within the compiled function: for what follows the weights."""
+
     def compile(
         self,
         optimizer: str | keras.optimizers.Optimizer = "adam",

@@ -20,6 +20,7 @@ class TensorFlowSteps:
         images, carry = self.unpack(data), {}
         for phase in self.phases():
             carry = self._minimise(phase, images, carry)
+        self.after_step()
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Any]:

@@ -20,6 +20,8 @@ class TorchSteps:
         images, carry = self.unpack(data), {}
         for phase in self.phases():
             carry = self._minimise(phase, images, carry)
+        with torch.no_grad():
+            self.after_step()
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Any]:

@@ -148,3 +148,17 @@ def test_standard_vae_with_a_huge_beta_collapses_and_gamix_does_not():
         model.fit(x, **options)
     units = [m.evaluate(x, verbose=0, return_dict=True)["active_units"] for m in (collapsed, alive)]
     assert units == [0, LATENT]
+
+
+def test_capacity_pulls_the_kl_to_its_target_from_both_sides():
+    kl = _terms(vae())["kl"]
+    for capacity in (0.0, kl + 3.0):
+        model = vae(beta=10.0, capacity=capacity)
+        terms = _terms(model)
+        assert terms["kl"] == pytest.approx(kl, rel=1e-6)
+        assert terms["loss"] == pytest.approx(terms["reconstruction"] + 10.0 * abs(kl - capacity), rel=1e-6)
+    assert round_trip(model).capacity == capacity and vae().capacity_target is None
+    model.capacity_target.assign(kl)
+    assert _terms(model)["loss"] == pytest.approx(terms["reconstruction"], rel=1e-5)
+    with pytest.raises(ValueError, match="capacity: expected a finite number >= 0, got -1"):
+        vae(capacity=-1.0)

@@ -1,0 +1,54 @@
+"""A picture of what the model can do, every so many epochs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from gamix_keras import plots
+
+
+class SampleGrid(keras.callbacks.Callback):
+    """Writes ``epoch-0040.png``: originals, their reconstructions from the mean, and samples of the prior.
+
+    The images and the draws of the prior are the same every time, so that epochs can be compared. The model's
+    own random state is not touched: a run with the callback trains exactly as one without.
+
+    Args:
+        images: Held-out images (N, H, W, C) in [-1, 1].
+        folder: Where the pictures go.
+        every: Epochs between two pictures; 0 writes one after the last epoch only.
+        seed: Seed of the draws from the prior.
+    """
+
+    def __init__(self, images: np.ndarray, folder: str | Path, every: int = 1, seed: int = 0) -> None:
+        super().__init__()
+        self.images = images
+        self.folder = Path(folder)
+        self.every = every
+        self.seed = seed
+        self.finished = self.written = 0
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Write a picture when it is time."""
+        self.finished = epoch + 1
+        if self.every and self.finished % self.every == 0:
+            self._write()
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Write the picture of the last epoch if it is missing."""
+        if self.finished > self.written:
+            self._write()
+
+    def _write(self) -> None:
+        model = self.model
+        rows = {
+            "original": self.images,
+            "reconstruction": ops.convert_to_numpy(model.reconstruct(self.images)),
+            "sample": ops.convert_to_numpy(model.sample(len(self.images), seed=self.seed)),
+        }
+        plots.save_rows(rows, self.folder / f"epoch-{self.finished:04d}.png")
+        self.written = self.finished

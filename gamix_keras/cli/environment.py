@@ -1,0 +1,45 @@
+"""What must be decided before Keras is imported: the backend, and how much the libraries talk."""
+
+import os
+import sys
+from importlib.util import find_spec
+
+from gamix_keras.config import BACKENDS, UserError
+from gamix_keras.runs import Run
+
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR", "ABSL_MIN_LOG_LEVEL": "2"}
+
+
+def wished_backend() -> str | None:
+    """Return the backend that ``KERAS_BACKEND`` asks for, if it is set.
+
+    Raises:
+        UserError: Where it is set to anything else.
+    """
+    wish = os.environ.get("KERAS_BACKEND") or None
+    if wish not in (None, *BACKENDS):
+        raise UserError(f"KERAS_BACKEND: expected one of {', '.join(BACKENDS)}, got {wish!r}")
+    return wish
+
+
+def prepare(backend: str) -> None:
+    """Choose the Keras backend; nothing of Keras may be imported before.
+
+    Raises:
+        UserError: Where the backend is not installed (names the pip extra), or Keras runs on another already.
+    """
+    if find_spec(backend) is None:
+        remedy = "pip install tensorflow" if backend == "tensorflow" else f'pip install "gamix_keras[{backend}]"'
+        raise UserError(f"--backend: expected an installed backend, got {backend}, which is not; {remedy}")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if "keras" in sys.modules and (running := sys.modules["keras"].config.backend()) != backend:
+        raise UserError(f"--backend: expected {running}, on which Keras runs in this process, got {backend}")
+    os.environ["KERAS_BACKEND"] = backend
+
+
+def open_run(path: str) -> Run:
+    """Open a run, and choose its backend unless ``KERAS_BACKEND`` asks for another one."""
+    run = Run.open(path)
+    prepare(wished_backend() or run.config.backend)
+    return run

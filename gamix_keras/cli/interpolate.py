@@ -1,0 +1,38 @@
+"""Walk from one image to another in a run's latent space (the paper's transitions).
+
+  gamix-keras interpolate runs/mine anna.jpg ben.jpg --steps 10 --out walk.png
+
+An image is a file, or held-out:N for the N-th held-out image of the run's own data.
+"""
+
+import argparse
+
+from gamix_keras.cli import environment
+from gamix_keras.cli.options import picture_path, whole_number
+
+PATHS = ("linear", "spherical", "norm")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("path", metavar="RUN", help="directory of the run")
+    parser.add_argument("first", metavar="IMAGE_A", help="where the walk starts")
+    parser.add_argument("second", metavar="IMAGE_B", help="where it ends")
+    parser.add_argument("--steps", metavar="N", type=whole_number(2), default=8, help="images (default: 8)")
+    parser.add_argument(
+        "--along", metavar="PATH", choices=PATHS, default=PATHS[0], help="linear (default), spherical, norm"
+    )
+    parser.add_argument("--out", metavar="FILE.png", type=picture_path, help="default: RUN/interpolation.png")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Decode the walk, write it between the two images, and say where."""
+    opened = environment.open_run(args.path)
+    from gamix_keras import assembly, latent_space, plots
+
+    first, second = (assembly.open_image(opened.config, name) for name in (args.first, args.second))
+    walk = latent_space.interpolate(opened.load_model(), first, second, args.steps, args.along)
+    out = args.out or opened.path / "interpolation.png"
+    labels = ["A", *(f"{i / (args.steps - 1):.2f}" for i in range(args.steps)), "B"]
+    plots.save_rows({args.along: [first, *walk, second]}, out, labels)
+    print(f"{len(walk)} steps: {out}")

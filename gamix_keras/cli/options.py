@@ -1,0 +1,52 @@
+"""Types of command-line values; each complaint says what was expected and what came."""
+
+import argparse
+from collections.abc import Callable
+
+
+def whole_number(low: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers of at least ``low``."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {low}, got {text!r}")
+        return value
+
+    return read
+
+
+def positive_number(text: str) -> float:
+    """Read a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
+def number_list(text: str) -> tuple[int, ...]:
+    """Read whole numbers with commas between them: ``"0,1"``."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"expected whole numbers with commas between them, got {text!r}")
+    return tuple(int(part) for part in parts)
+
+
+def picture_or_folder(text: str) -> str:
+    """Read the name of a PNG file or of a folder."""
+    if text.lower().endswith((".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pdf", ".svg")):
+        raise argparse.ArgumentTypeError(f"expected a file name that ends in .png, or a folder, got {text!r}")
+    return text
+
+
+def picture_path(text: str) -> str:
+    """Read the name of a PNG file."""
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(f"expected a file name that ends in .png, got {text!r}")
+    return text

@@ -1,0 +1,103 @@
+"""Train a model; with no arguments, the recipe faces-quick on the embedded faces.
+
+  gamix-keras train
+  gamix-keras train --preset celeba64-light --data folder:PATH --out runs/mine
+  gamix-keras train --resume --out runs/mine --set training.epochs=40
+
+`gamix-keras presets NAME` lists the keys for --set.
+"""
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from gamix_keras import runs
+from gamix_keras.cli import environment
+from gamix_keras.config import BACKENDS, PRECISIONS, Config, UserError, Value, parse_assignments
+from gamix_keras.presets import DEFAULT_PRESET, load_preset
+
+if TYPE_CHECKING:
+    from gamix_keras.session import Session
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--preset", metavar="NAME", help=f"the recipe (default: {DEFAULT_PRESET})")
+    parser.add_argument("--data", metavar="SOURCE", help="faces, folder:PATH, npz:PATH, idx:DIR, tfds:NAME or a path")
+    parser.add_argument("--out", metavar="RUN", help="directory of the run (default: runs/<preset>-<n>)")
+    parser.add_argument("--backend", metavar="NAME", help=", ".join(BACKENDS))
+    parser.add_argument("--precision", metavar="NAME", help=", ".join(PRECISIONS))
+    parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change settings")
+    parser.add_argument("--resume", action="store_true", help="go on with a finished or interrupted run")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Resolve the configuration, then print it or train."""
+    resolved = _resumed_run(args) if args.resume else _new_run(args)
+    environment.prepare(resolved.config.backend)
+    if args.dry_run:
+        _print_plan(resolved.config)
+    else:
+        _train(resolved)
+
+
+def _new_run(args: argparse.Namespace) -> runs.Run:
+    preset = load_preset(args.preset or DEFAULT_PRESET)
+    config = preset.config.updated(_overrides(args))
+    return runs.Run.create(args.out or runs.new_path(preset.name), config, preset.name)
+
+
+def _resumed_run(args: argparse.Namespace) -> runs.Run:
+    path = args.out or runs.newest_path(args.preset or DEFAULT_PRESET)
+    previous = runs.Run.open(path)
+    if args.preset and args.preset != previous.preset:
+        raise UserError(f"--preset: expected {previous.preset}, which {path} was started with, got {args.preset}")
+    return previous.changed(_overrides(args))
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, Value]:
+    """What the options say, by key; an option of its own wins over --set, and both over KERAS_BACKEND."""
+    values = {"backend": environment.wished_backend(), **parse_assignments(args.set)}
+    named = {"backend": args.backend, "data.source": args.data, "training.precision": args.precision}
+    values.update({key: value for key, value in named.items() if value is not None})
+    return {key: value for key, value in values.items() if key != "backend" or value is not None}
+
+
+def _print_plan(config: Config) -> None:
+    from gamix_keras import assembly
+
+    print(json.dumps(config.to_dict(), indent=2))
+    counts = assembly.parameter_counts(config)
+    print("parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+
+
+def _train(run: runs.Run) -> None:
+    from gamix_keras import session
+
+    prepared = session.prepare(run)
+    if prepared is None:
+        print(f"{run.path}: nothing left to train; --set training.epochs=N goes on")
+    else:
+        _announce(prepared)
+        _fit(prepared)
+    outcome = session.outcome(run)
+    if "val_psnr" in outcome.row:
+        print(f"held-out PSNR: {outcome.row['val_psnr']:.2f} dB after {outcome.row['epoch']} epochs")
+    print(f"picture: {outcome.picture} (originals, reconstructions, samples)")
+
+
+def _announce(prepared: "Session") -> None:
+    train, held_out = prepared.data.sources
+    print(f"run: {prepared.run.path}, {len(train):,} training and {len(held_out):,} held-out images")
+
+
+def _fit(prepared: "Session") -> None:
+    from gamix_keras import session
+
+    try:
+        session.fit(prepared)
+    except KeyboardInterrupt:
+        done, _ = prepared.run.latest_checkpoint()
+        hint = f"`gamix-keras train --resume --out {prepared.run.path}` goes on"
+        raise KeyboardInterrupt(f"interrupted after {done} whole epochs; {hint}") from None

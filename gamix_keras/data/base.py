@@ -1,0 +1,83 @@
+"""What a source of images is. Imports neither Keras nor TensorFlow."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gamix_keras.config import UserError
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a source is read; the arguments of ``open_source`` that every kind of source understands."""
+
+    image_size: int
+    channels: int = 3
+    seed: int = 0
+    count: int | None = None
+    validation_fraction: float = 0.1
+    max_broken: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.image_size < 1:
+            raise UserError(f"image_size: expected at least 1, got {self.image_size}")
+        if self.channels not in (1, 3):
+            raise UserError(f"channels: expected 1 (grey) or 3 (colour), got {self.channels}")
+        if self.count is not None and self.count < 1:
+            raise UserError(f"count: expected at least 1, or none, got {self.count}")
+        if not 0 < self.validation_fraction < 1:
+            raise UserError(f"validation_fraction: expected above 0 and below 1, got {self.validation_fraction}")
+        if not 0 <= self.max_broken <= 1:
+            raise UserError(f"max_broken: expected 0 to 1, got {self.max_broken}")
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of every image."""
+        return (self.image_size, self.image_size, self.channels)
+
+
+class Source(ABC):
+    """Images that can be read in any order, each as bytes (H, W, C).
+
+    The same index gives the same bytes in every process; nothing is read before ``load`` asks for it, unless
+    the class says so.
+
+    Attributes:
+        name: What the user called it.
+        keys: One name per image (a file name, an index) for reports; hashes of them split the source.
+        image_shape: (H, W, C).
+        skipped: Names of the images that could not be read, with the reason.
+        failure: The error that ended ``load``, kept because tf.data hands on only its text.
+        resident: Whether ``load`` merely copies, so that a cache gains nothing.
+    """
+
+    resident = False
+
+    def __init__(self, name: str, keys: Sequence[str], image_shape: tuple[int, int, int]) -> None:
+        self.name = name
+        self.keys = keys
+        self.image_shape = image_shape
+        self.skipped: dict[str, str] = {}
+        self.failure: UserError | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @abstractmethod
+    def load(self, indices: np.ndarray) -> np.ndarray:
+        """Return the images (n, H, W, C), uint8, of n indices in [0, len(self))."""
+
+    @abstractmethod
+    def subset(self, positions: np.ndarray) -> "Source":
+        """Return a source of the images at ``positions`` only."""
+
+    def check(self) -> None:
+        """Look for images that cannot be read, as far as that is cheap, and leave them out.
+
+        Raises:
+            UserError: Where no image is left, or too many had to be left out.
+        """
+        if not len(self):
+            raise UserError(f"data source {self.name}: expected at least one image, found none")

@@ -1,0 +1,136 @@
+"""One image file to bytes (H, W, C), by Pillow: every format, and the word on what is broken.
+
+| input | outcome |
+| --- | --- |
+| not square | centre crop: side s = min(H, W), first row (H - s) // 2, first column (W - s) // 2 |
+| larger | anti-aliased bicubic; a JPEG is decoded at 1/2, 1/4 or 1/8 first where that is still large enough |
+| smaller | enlarged, bicubic |
+| grey | repeated on three channels; colour to one channel: luma 0.299 R + 0.587 G + 0.114 B |
+| transparent, palette | laid over white |
+| CMYK | RGB by Pillow's formula; colour profiles are ignored |
+| 16-bit grey | divided by 257; 16-bit colour: the upper 8 bits |
+| EXIF orientation | applied |
+| animated, several pages | the first frame |
+| over PIL.Image.MAX_IMAGE_PIXELS pixels or 256 MiB, truncated, empty, no image | ``BrokenImage`` |
+
+The content decides the format, not the name: JPEG, PNG, WebP, GIF and BMP are read, nothing else is tried.
+"""
+
+import io
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from gamix_keras.config import UserError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+MAX_FILE_BYTES = 2**28
+THREADS = min(8, os.cpu_count() or 1)
+_WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+
+
+class BrokenImage(ValueError):
+    """An image that cannot be read; the text is the reason."""
+
+
+def load_image(path: str | os.PathLike, image_size: int, channels: int = 3) -> np.ndarray:
+    """Read one image file as bytes (image_size, image_size, channels), by the rules of this module.
+
+    Raises:
+        UserError: Names the file and the reason where it cannot be read.
+    """
+    try:
+        return decode_image(read_file(path), image_size, channels)
+    except BrokenImage as error:
+        raise UserError(f"expected an image file, got {os.fspath(path)}: {error}") from None
+
+
+def read_file(path: str | os.PathLike) -> bytes:
+    """Return the bytes of a regular file.
+
+    Raises:
+        BrokenImage: Where it is missing, unreadable, empty, too large, or no regular file.
+    """
+    try:
+        # Without O_NONBLOCK, opening a named pipe would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb", buffering=0) as file:
+            return _whole(file)
+    except (OSError, ValueError) as error:
+        raise BrokenImage(getattr(error, "strerror", None) or str(error)) from None
+
+
+def _whole(file: io.FileIO) -> bytes:
+    state = os.fstat(file.fileno())
+    if not stat.S_ISREG(state.st_mode):
+        raise BrokenImage("not a regular file")
+    if state.st_size > MAX_FILE_BYTES:
+        raise BrokenImage(f"{state.st_size} bytes, above the limit of {MAX_FILE_BYTES}")
+    data = file.readall()
+    if not data:
+        raise BrokenImage("empty file")
+    return data
+
+
+def decode_image(data: bytes, image_size: int, channels: int) -> np.ndarray:
+    """Decode a file's bytes by the rules of this module.
+
+    Raises:
+        BrokenImage: Where that is impossible, with the reason.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            _refuse_bomb(picture)
+            picture.draft("L" if channels == 1 else "RGB", (image_size, image_size))
+            return fit_picture(ImageOps.exif_transpose(picture), image_size, channels)
+    except Image.UnidentifiedImageError:
+        raise BrokenImage("not a JPEG, PNG, WebP, GIF or BMP image") from None
+    except Exception as error:  # damaged bytes make Pillow's parsers raise almost anything
+        raise BrokenImage(str(error) or type(error).__name__) from None
+
+
+def _refuse_bomb(picture: Image.Image) -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and picture.width * picture.height > limit:
+        raise BrokenImage(f"{picture.width} x {picture.height} pixels, above the limit of {limit}")
+
+
+def fit_picture(picture: Image.Image, image_size: int, channels: int) -> np.ndarray:
+    """Convert, crop and resize an opened picture to bytes (image_size, image_size, channels)."""
+    picture = _opaque(picture).convert("L" if channels == 1 else "RGB")
+    picture = picture.resize(
+        (image_size, image_size), Image.Resampling.BICUBIC, box=centre_box(picture.height, picture.width)
+    )
+    return np.asarray(picture, np.uint8).reshape(image_size, image_size, channels)
+
+
+def fit_images(images: np.ndarray, image_size: int) -> np.ndarray:
+    """Crop and resize byte images (n, h, w, 1 or 3), as ``fit_picture`` does, to (n, size, size, 1 or 3)."""
+    channels = images.shape[-1]
+    left, top, right, bottom = centre_box(*images.shape[1:3])
+    if right - left == image_size:
+        return images[:, top:bottom, left:right]
+    pictures = (Image.fromarray(image[..., 0] if channels == 1 else image) for image in images)
+    with ThreadPoolExecutor(THREADS) as threads:
+        return np.stack(list(threads.map(lambda picture: fit_picture(picture, image_size, channels), pictures)))
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """Lay a transparent picture over white, and bring 16 bits to 8."""
+    if picture.mode.startswith("I"):
+        wide = np.clip(np.asarray(picture), 0, 65535).astype(np.uint32)
+        return Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+    if picture.mode not in _WITH_ALPHA and "transparency" not in picture.info:
+        return picture
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+
+
+def centre_box(height: int, width: int) -> tuple[int, int, int, int]:
+    """Return (left, top, right, bottom) of the largest centred square; an odd margin is larger after it."""
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side

@@ -1,0 +1,133 @@
+"""Parts of a transformer on image patches: positions, a learned token, and the pre-normalised block."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+Tensor = Any
+LONGEST_PERIOD = 10_000.0
+
+
+def sincos_positions(rows: int, columns: int, dim: int) -> np.ndarray:
+    """Fixed positions on a grid (Vaswani et al. 2017, in two dimensions).
+
+    A quarter of the features is sin(row w_k), a quarter cos(row w_k), and so for the column, with dim / 4 frequencies
+    w_k = 10000^(-4 k / dim) radians per patch.
+
+    Returns:
+        Shape (rows * columns, dim), float32, in [-1, 1], row by row.
+
+    Raises:
+        ValueError: where `dim` is not divisible by 4.
+    """
+    if dim % 4:
+        raise ValueError(f"dim: expected a number divisible by 4, got {dim}.")
+    frequencies = LONGEST_PERIOD ** (-np.arange(dim // 4) / (dim // 4))
+    row, column = np.divmod(np.arange(rows * columns)[:, None], columns)
+    waves = [f(place * frequencies) for place in (row, column) for f in (np.sin, np.cos)]
+    return np.concatenate(waves, axis=1).astype("float32")
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class AddPositions(keras.layers.Layer):
+    """Adds fixed positions to the tokens of a grid, (B, rows * columns, dim) in and out; no weights.
+
+    Args:
+        rows: height of the grid.
+        columns: width of the grid.
+    """
+
+    def __init__(self, rows: int, columns: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rows, self.columns = rows, columns
+
+    def build(self, input_shape: tuple) -> None:
+        """Computes the positions."""
+        self._positions = sincos_positions(self.rows, self.columns, input_shape[-1])
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Tokens plus positions."""
+        return inputs + ops.cast(self._positions, inputs.dtype)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The same."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The grid."""
+        return {**super().get_config(), "rows": self.rows, "columns": self.columns}
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class PrependToken(keras.layers.Layer):
+    """Puts a learned token before the others: (B, N, dim) to (B, N + 1, dim)."""
+
+    def build(self, input_shape: tuple) -> None:
+        """Creates the token."""
+        start = keras.initializers.RandomNormal(stddev=0.02)
+        self.token = self.add_weight(name="token", shape=(1, 1, input_shape[-1]), initializer=start)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The token is the same for each image."""
+        token = ops.broadcast_to(ops.cast(self.token, inputs.dtype), (ops.shape(inputs)[0], 1, inputs.shape[-1]))
+        return ops.concatenate([token, inputs], axis=1)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """One token more."""
+        batch, count, dim = input_shape
+        return batch, count + 1, dim
+
+    def get_config(self) -> dict[str, Any]:
+        """No argument of its own; without this method Keras refuses a dtype policy as argument."""
+        return super().get_config()
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class TransformerBlock(keras.layers.Layer):
+    """x + attention(norm(x)), then x + mlp(norm(x)): (B, N, dim) in and out.
+
+    Attention and MLP have biases, the two layer normalisations a gain but no bias.
+
+    Args:
+        heads: attention heads, which must divide dim.
+        mlp_ratio: width of the MLP's hidden layer as a multiple of dim; its activation is GELU.
+
+    Raises:
+        ValueError: where the heads do not divide the width of the input.
+    """
+
+    def __init__(self, heads: int = 4, mlp_ratio: int = 4, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads, self.mlp_ratio = heads, mlp_ratio
+
+    def build(self, input_shape: tuple) -> None:
+        """Creates and builds the parts, whose widths depend on the input."""
+        dim, policy = input_shape[-1], self.dtype_policy
+        if dim % self.heads:
+            raise ValueError(f"heads: expected a divisor of the width {dim}, got {self.heads}.")
+        norm = {"epsilon": 1e-6, "center": False, "dtype": policy}
+        self.first_norm = keras.layers.LayerNormalization(**norm)
+        self.attention = keras.layers.MultiHeadAttention(self.heads, dim // self.heads, dtype=policy)
+        self.second_norm = keras.layers.LayerNormalization(**norm)
+        self.hidden = keras.layers.Dense(self.mlp_ratio * dim, activation="gelu", dtype=policy)
+        self.out = keras.layers.Dense(dim, dtype=policy)
+        self.attention.build(input_shape, input_shape)
+        for layer in (self.first_norm, self.second_norm, self.hidden):
+            layer.build(input_shape)
+        self.out.build((*input_shape[:-1], self.mlp_ratio * dim))
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Attention, then MLP."""
+        x = self.first_norm(inputs)
+        x = inputs + self.attention(x, x)
+        return x + self.out(self.hidden(self.second_norm(x)))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The same."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "heads": self.heads, "mlp_ratio": self.mlp_ratio}

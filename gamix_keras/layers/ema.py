@@ -1,0 +1,89 @@
+"""A moving average of weights, kept as state of the model."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class MovingAverage(keras.layers.Layer):
+    """Exponential moving average of a list of variables, bias-corrected (Polyak & Juditsky 1992; Kingma & Ba 2015, 3).
+
+        a_n = [(1 - d) / (1 - d^n)] w_n + [1 - (1 - d) / (1 - d^n)] a_{n-1},   a_1 = w_1
+
+    after n averaged steps: the weighted mean of w_1 ... w_n with weights proportional to d^(n - i), so early values
+    do not linger as they do in the average without correction, and no ramp of the decay is needed. It is what Keras's
+    `use_ema` is not: the average never overwrites the weights that are trained. Its state is saved with the model, so
+    a resumed run averages on.
+
+    Args:
+        decay: d in [0, 1); it averages over about 1 / (1 - d) steps.
+        start: steps before averaging begins; until then the average is the weights themselves.
+
+    Raises:
+        ValueError: for a number out of its range.
+    """
+
+    def __init__(self, decay: float = 0.999, start: int = 0, **kwargs: Any) -> None:
+        super().__init__(dtype=kwargs.pop("dtype", "float32"), **kwargs)
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"MovingAverage: decay: expected a number in [0, 1), got {decay!r}.")
+        if start < 0:
+            raise ValueError(f"MovingAverage: start: expected a whole number >= 0, got {start!r}.")
+        self.decay = decay
+        self.start = start
+
+    def build(self, shapes: Sequence[tuple]) -> None:
+        """Creates one average per variable, and the count of steps."""
+        # A float counts exactly to 16.7 million; where it stops, d^n has been 0 for long.
+        self.steps = self._state("steps", ())
+        self.averages = [self._state(f"average_{i}", shape) for i, shape in enumerate(shapes)]
+
+    def _state(self, name: str, shape: tuple) -> keras.Variable:
+        # Replicas hold the same weights, so any one's average is everyone's.
+        kind = {"trainable": False, "aggregation": "only_first_replica"}
+        return self.add_weight(name=name, shape=shape, initializer="zeros", **kind)
+
+    def update(self, variables: Sequence[keras.Variable]) -> None:
+        """Takes in the values after a training step."""
+        steps = ops.convert_to_tensor(self.steps) + 1.0
+        self.steps.assign(steps)
+        gain = self._gain(ops.maximum(steps - self.start, 1.0))
+        for average, variable in zip(self.averages, variables, strict=True):
+            old = ops.convert_to_tensor(average)
+            average.assign(old + gain * (ops.cast(variable, "float32") - old))
+
+    def _gain(self, count: Any) -> Any:
+        if self.decay == 0.0:
+            return 1.0
+        gain = (1.0 - self.decay) / -ops.expm1(count * math.log(self.decay))
+        # Exactly 1 at first, so that nothing of the zeros before it remains.
+        return ops.where(count > 1.0, gain, 1.0)
+
+    def swap(self, variables: Sequence[keras.Variable]) -> None:
+        """Exchanges the averages and the variables; a second call exchanges them back, to the bit."""
+        for average, variable in zip(self.averages, variables, strict=True):
+            # Copies: on JAX two variables must not share a buffer that the next step donates.
+            values = ops.copy(average), ops.copy(variable)
+            variable.assign(values[0])
+            average.assign(values[1])
+
+    @contextmanager
+    def swapped(self, variables: Sequence[keras.Variable]) -> Iterator[None]:
+        """The averages are in the variables within the context; nothing happens before the first training step."""
+        ready = float(ops.convert_to_numpy(self.steps)) > 0
+        if ready:
+            self.swap(variables)
+        try:
+            yield
+        finally:
+            if ready:
+                self.swap(variables)
+
+    def get_config(self) -> dict[str, Any]:
+        """Decay and start."""
+        return {**super().get_config(), "decay": self.decay, "start": self.start}

@@ -1,0 +1,140 @@
+"""Normalisation layers by name, and the scale-and-shift that the published GAMIX code computes."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+NORMALISATIONS = ("group", "batch", "scale_shift", "none")
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class ScaleShift(keras.layers.BatchNormalization):
+    """Batch normalisation that never looks at a batch: y = gamma (x - m) / sqrt(v + epsilon) + beta.
+
+    The moving mean m = 0 and variance v = 1 keep their initial values, which leaves a learned scale and shift. The
+    published GAMIX-VAE (Rivera 2024) never passes `training`, so its batch normalisation computes exactly this; the
+    four variables per channel are kept so that parameter counts agree and its weights fit.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Any shape with the channels last, in and out, the same in training and at inference."""
+        return super().call(inputs, training=False, mask=mask)
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class PlaneNormalization(keras.layers.Layer):
+    """Normalises each channel of each image over its plane: y = gain (x - mean) / sqrt(variance + epsilon) + bias.
+
+    Gain and bias have one value per pixel, shape (H, W), shared by the channels, and tie the layer to one image size.
+    It is `keras.layers.LayerNormalization(axis=(1, 2))`, which fails on torch for these axes.
+
+    Args:
+        epsilon: added to the variance.
+    """
+
+    def __init__(self, epsilon: float = 1e-3, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, input_shape: tuple) -> None:
+        """Creates gain and bias."""
+        self.gamma = self.add_weight(name="gamma", shape=input_shape[1:3], initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=input_shape[1:3], initializer="zeros")
+
+    def call(self, inputs: Any) -> Any:
+        """(B, H, W, C) to the same shape; mean and variance in float32."""
+        x = ops.cast(inputs, "float32")
+        centred = x - ops.mean(x, axis=(1, 2), keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
+        gain, bias = (ops.cast(v, "float32")[None, :, :, None] for v in (self.gamma, self.beta))
+        return ops.cast(centred * ops.rsqrt(variance + self.epsilon) * gain + bias, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The same."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class GroupNormalization(keras.layers.Layer):
+    """Normalises groups of channels over each image: y = gain (x - mean) / sqrt(variance + epsilon) + bias.
+
+    Wu & He 2018. Gain and bias have one value per channel. The layer of Keras computes the same, but on TensorFlow its
+    variance stops the gradient through the mean: harmless in a first derivative, wrong by a third (measured) in the
+    second, which a gradient penalty takes.
+
+    Args:
+        groups: number of groups, which must divide the channels.
+        epsilon: added to the variance.
+
+    Raises:
+        ValueError: where the groups do not divide the channels.
+    """
+
+    def __init__(self, groups: int = 8, epsilon: float = 1e-5, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.groups, self.epsilon = groups, epsilon
+
+    def build(self, input_shape: tuple) -> None:
+        """Creates gain and bias."""
+        channels = input_shape[-1]
+        if channels % self.groups:
+            raise ValueError(f"groups: expected a divisor of the {channels} channels, got {self.groups}.")
+        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
+
+    def call(self, inputs: Any) -> Any:
+        """(B, H, W, C) to the same shape; mean and variance in float32."""
+        _, height, width, channels = inputs.shape
+        x = ops.cast(inputs, "float32")
+        x = ops.reshape(x, (-1, height * width, self.groups, channels // self.groups))
+        centred = x - ops.mean(x, axis=(1, 3), keepdims=True)
+        variance = ops.mean(ops.square(centred), axis=(1, 3), keepdims=True)
+        gain, bias = (ops.reshape(ops.cast(v, "float32"), (1, 1, *x.shape[2:])) for v in (self.gamma, self.beta))
+        out = centred * (ops.rsqrt(variance + self.epsilon) * gain) + bias
+        return ops.cast(ops.reshape(out, (-1, height, width, channels)), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The same."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "groups": self.groups, "epsilon": self.epsilon}
+
+
+def group_count(channels: int, groups: int) -> int:
+    """The largest number of groups that divides `channels`, is at most `groups`, and leaves no channel alone.
+
+    A group of one channel would erase that channel's mean, and with it the brightness that the decoder must restore.
+    """
+    most = min(groups, max(1, channels // 2))
+    return next(count for count in range(most, 0, -1) if channels % count == 0)
+
+
+def make_normalisation(kind: str, channels: int, groups: int = 8, **kwargs: Any) -> keras.layers.Layer:
+    """The normalisation layer of that name for feature maps (B, H, W, channels).
+
+    Args:
+        kind: "group" (Wu & He 2018, the same whatever the batch or the number of replicas), "batch" (statistics of
+            the batch in training), "scale_shift" (`ScaleShift`) or "none".
+        channels: number of channels, which the groups must divide.
+        groups: most groups wanted; the number is lowered where it does not fit.
+        **kwargs: `name` and `dtype` of the layer.
+
+    Raises:
+        ValueError: for another `kind`.
+    """
+    if kind == "group":
+        return GroupNormalization(group_count(channels, groups), **kwargs)
+    if kind == "batch":
+        return keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-5, **kwargs)
+    if kind == "scale_shift":
+        return ScaleShift(**kwargs)
+    if kind == "none":
+        return keras.layers.Activation("linear", **kwargs)
+    raise ValueError(f"norm: expected one of {', '.join(NORMALISATIONS)}, got {kind!r}.")

@@ -1,0 +1,205 @@
+"""Features of a stream of images, reduced as they come, and the scores of generated against real ones."""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gamix_keras.files import replacing
+from gamix_keras.metrics.features import FeatureExtractor, Tensor, to_pixels
+from gamix_keras.metrics.generation import frechet_distance_of, kernel_distance, precision_recall_density_coverage
+from gamix_keras.metrics.moments import FeatureMoments, UniformSubset
+
+_CACHE_VERSION = 1
+DEFAULT_KEEP = 2000
+
+
+class FeatureStatistics:
+    """Moments of all features seen and a uniform random subset of them.
+
+    The Frechet distance needs the moments only; kernel distance and nearest-neighbour scores use the subset. Memory
+    is O(dim^2 + keep dim) and does not grow with the number of images.
+
+    Args:
+        dim: number of features.
+        keep: features kept, at most, at least 2.
+        seed: seed of the subset.
+
+    Raises:
+        ValueError: if dim or keep is too small.
+    """
+
+    def __init__(self, dim: int, keep: int = DEFAULT_KEEP, seed: int = 0) -> None:
+        self.moments = FeatureMoments(dim)
+        self.subset = UniformSubset(dim, keep, seed, np.float32)
+
+    @property
+    def count(self) -> int:
+        """Number of images seen."""
+        return self.moments.count
+
+    def update(self, features: np.ndarray) -> "FeatureStatistics":
+        """Adds features (B, dim) and returns this object."""
+        self.moments.update(features)
+        self.subset.update(features)
+        return self
+
+
+def _rebatch(batches: Iterable[Tensor], size: int) -> Iterator[np.ndarray]:
+    """The same images as 8-bit pixels, `size` at a time."""
+    waiting: list[np.ndarray] = []
+    for batch in batches:
+        waiting.append(to_pixels(batch))
+        if sum(map(len, waiting)) >= size:
+            pixels = np.concatenate(waiting)
+            whole = len(pixels) - len(pixels) % size
+            yield from np.split(pixels[:whole], whole // size)
+            waiting = [pixels[whole:]]
+    rest = np.concatenate(waiting) if waiting else np.empty(0)
+    if len(rest):
+        yield rest
+
+
+def extract_statistics(
+    extractor: FeatureExtractor, batches: Iterable[Tensor], keep: int = DEFAULT_KEEP, seed: int = 0
+) -> FeatureStatistics:
+    """Extracts and reduces the features of a stream of images.
+
+    Args:
+        extractor: see `feature_extractor`.
+        batches: batches (B, H, W, C) of one image size, uint8 or float in [-1, 1]; B may vary.
+        keep: features kept for kernel distance and nearest-neighbour scores.
+        seed: seed of that subset.
+
+    Returns:
+        The statistics.
+
+    Raises:
+        ValueError: if the images do not fit.
+    """
+    statistics = FeatureStatistics(extractor.dim, keep, seed)
+    for pixels in _rebatch(batches, extractor.batch_size):
+        statistics.update(extractor(pixels))
+    return statistics
+
+
+def content_hash(batches: Iterable[Tensor]) -> str:
+    """SHA-256, in hexadecimal, of the images' 8-bit pixels and shapes, whatever the batches."""
+    digest = hashlib.sha256()
+    for batch in batches:
+        for image in to_pixels(batch):
+            digest.update(repr(image.shape).encode())
+            digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+def cached_statistics(
+    extractor: FeatureExtractor,
+    open_batches: Callable[[], Iterable[Tensor]],
+    folder: str | os.PathLike,
+    keep: int = DEFAULT_KEEP,
+    seed: int = 0,
+) -> FeatureStatistics:
+    """`extract_statistics` that remembers its result in a file named by the hash of images and protocol.
+
+    The images are read once to be hashed, which is quick, and a second time if the file is not there. A file that
+    cannot be read is replaced. Files are written whole or not at all and hold plain arrays, no pickle.
+
+    Args:
+        extractor: see `feature_extractor`.
+        open_batches: called for each reading; returns batches as in `extract_statistics`, in the same order.
+        folder: where the files live; made if it does not exist.
+        keep: as in `extract_statistics`.
+        seed: as in `extract_statistics`.
+
+    Returns:
+        The statistics, equal to the last bit whether computed or read; one read cannot be updated further.
+
+    Raises:
+        ValueError: if the images do not fit.
+    """
+    key = {"version": _CACHE_VERSION, "keep": keep, "seed": seed, "images": content_hash(open_batches())}
+    text = json.dumps({**key, **extractor.protocol()}, sort_keys=True)
+    path = Path(folder, f"features-{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz")
+    found = _read(path, extractor.dim, keep)
+    if found is not None:
+        return found
+    statistics = extract_statistics(extractor, open_batches(), keep, seed)
+    _write(path, statistics)
+    return statistics
+
+
+def _write(path: Path, statistics: FeatureStatistics) -> None:
+    moments = statistics.moments
+    with replacing(path) as temporary:
+        np.savez(
+            temporary,
+            count=moments.count,
+            mean=moments.mean,
+            scatter=moments.scatter,
+            subset=statistics.subset.rows,
+        )
+
+
+def _read(path: Path, dim: int, keep: int) -> FeatureStatistics | None:
+    """The statistics in a file, or None if there is none or it is damaged."""
+    statistics = FeatureStatistics(dim, keep)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            statistics.moments.count = int(file["count"])
+            statistics.moments.mean, statistics.moments.scatter = file["mean"], file["scatter"]
+            statistics.subset.rows = file["subset"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    shapes = statistics.moments.mean.shape, statistics.moments.scatter.shape, statistics.subset.rows.shape[1:]
+    return statistics if shapes == ((dim,), (dim, dim), (dim,)) else None
+
+
+def generation_scores(
+    extractor: FeatureExtractor,
+    real: FeatureStatistics,
+    generated: FeatureStatistics,
+    neighbours: int = 5,
+    blocks: int = 10,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Every distance between generated and real images on one extractor's features, with its protocol.
+
+    Args:
+        extractor: the extractor of both statistics; it names the distances.
+        real: statistics of real images.
+        generated: statistics of generated images.
+        neighbours: k of the nearest-neighbour scores.
+        blocks: disjoint blocks behind the kernel distance's confidence interval.
+        seed: seed of the blocks.
+
+    Returns:
+        scores: Frechet distance (fid or fd_LABEL), kernel distance (kid or kd_LABEL: value, low, high, blocks,
+        block_size), precision, recall, density, coverage; protocol: extractor, resize, counts and settings. Ready
+        for JSON.
+
+    Raises:
+        ValueError: if there are too few images for the blocks or neighbours.
+    """
+    rows = real.subset.rows, generated.subset.rows
+    return {
+        "scores": {
+            extractor.frechet_name: frechet_distance_of(real.moments, generated.moments),
+            extractor.kernel_name: kernel_distance(*rows, blocks=blocks, seed=seed)._asdict(),
+            **precision_recall_density_coverage(*rows, neighbours=neighbours)._asdict(),
+        },
+        "protocol": {
+            **extractor.protocol(),
+            "real_images": real.count,
+            "generated_images": generated.count,
+            "real_subset": len(rows[0]),
+            "generated_subset": len(rows[1]),
+            "neighbours": neighbours,
+            "seed": seed,
+        },
+    }

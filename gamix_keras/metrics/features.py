@@ -1,0 +1,172 @@
+"""From images to the features that stand for them when generated images are compared with real ones.
+
+Images are rounded to 8 bits first, so that images in memory score as their PNG files would. `extractors` makes the
+extractors by name.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+Tensor = Any
+
+
+def to_pixels(images: Tensor) -> np.ndarray:
+    """8-bit pixels of a batch.
+
+    Args:
+        images: (B, H, W, C), uint8, or float in [-1, 1] (clipped).
+
+    Returns:
+        (B, H, W, C) uint8; -1 is 0 and 1 is 255.
+
+    Raises:
+        ValueError: if the shape is not (B, H, W, 1) or (B, H, W, 3), or a value is not finite.
+    """
+    images = ops.convert_to_numpy(images)
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ValueError(f"images must be (B, H, W, 1) or (B, H, W, 3); received shape {images.shape}")
+    if images.dtype == np.uint8:
+        return images
+    images = images.astype(np.float32)
+    if not np.isfinite(images).all():
+        raise ValueError("images must be finite; received NaN or infinity")
+    return np.rint((np.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+
+
+class FeatureExtractor:
+    """A named network from images to features, run in batches of one size.
+
+    Args:
+        name: name of the extractor, for the protocol.
+        label: short name that distances carry: "efflite0" makes fd_efflite0.
+        network: function of uint8 (B, H, W, C), C = `channels`, to features (B, dim).
+        dim: number of features.
+        resize: what is done to the images' size, in words, for the protocol.
+        weights: what identifies the weights.
+        channels: channels that the network expects, 1 or 3.
+        batch_size: images per call of the network.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        network: Callable[[np.ndarray], np.ndarray],
+        dim: int,
+        resize: str,
+        weights: str,
+        channels: int = 3,
+        batch_size: int = 32,
+    ) -> None:
+        self.name, self.label, self.network, self.dim = name, label, network, dim
+        self.resize, self.weights, self.channels, self.batch_size = resize, weights, channels, batch_size
+
+    @property
+    def frechet_name(self) -> str:
+        """Name under which a Frechet distance on these features is stored: fid for inception only."""
+        return "fid" if self.name == "inception" else f"fd_{self.label}"
+
+    @property
+    def kernel_name(self) -> str:
+        """Name under which a kernel distance on these features is stored: kid for inception only."""
+        return "kid" if self.name == "inception" else f"kd_{self.label}"
+
+    def protocol(self) -> dict[str, Any]:
+        """What a reader must know to repeat the features."""
+        return {
+            "extractor": self.name,
+            "features": self.dim,
+            "weights": self.weights,
+            "resize": self.resize,
+            "pixels": "rounded to 8 bits",
+            "backend": "torch" if self.name == "inception" else keras.config.backend(),
+        }
+
+    def __call__(self, images: Tensor) -> np.ndarray:
+        """Features of a batch of any size.
+
+        Args:
+            images: (B, H, W, C), uint8, or float in [-1, 1]; grey images are repeated to three channels.
+
+        Returns:
+            (B, dim) float32.
+
+        Raises:
+            ValueError: if the images do not fit.
+        """
+        pixels = self._match_channels(to_pixels(images))
+        starts = range(0, len(pixels), self.batch_size)
+        parts = [self._padded(pixels[start : start + self.batch_size]) for start in starts]
+        return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+
+    def _match_channels(self, pixels: np.ndarray) -> np.ndarray:
+        if pixels.shape[-1] == self.channels:
+            return pixels
+        if self.channels == 1:
+            raise ValueError(f"images must have 1 channel for extractor '{self.name}'; received {pixels.shape[-1]}")
+        return np.repeat(pixels, self.channels, axis=-1)
+
+    def _padded(self, pixels: np.ndarray) -> np.ndarray:
+        """Features of at most one batch; a short one is filled up, so that the network is compiled once."""
+        count = len(pixels)
+        filler = np.zeros((self.batch_size - count, *pixels.shape[1:]), np.uint8)
+        features = np.asarray(self.network(np.concatenate([pixels, filler])), dtype=np.float32)
+        return features[:count]
+
+
+def resize_matrix(source: int, target: int) -> np.ndarray:
+    """Weights (target, source) of bilinear resizing along one axis, anti-aliased when it shrinks.
+
+    Pixel centres at half-integers; a triangle filter as wide as the larger of the two pixels, each row summing to 1:
+    what TensorFlow, JAX and Pillow do. One matrix makes all backends agree.
+    """
+    ratio = source / target
+    centres = (np.arange(target) + 0.5) * ratio
+    distances = np.abs(np.arange(source) + 0.5 - centres[:, None]) / max(ratio, 1.0)
+    weights = np.maximum(1.0 - distances, 0.0)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+class _Prepare(keras.layers.Layer):
+    """Resizes pixels in [0, 255] to (size, size), or not at all, and applies the network's own scaling."""
+
+    def __init__(self, size: int | None, scale: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(dtype="float32", trainable=False)
+        self.size, self.scale = size, scale
+
+    def call(self, pixels: Tensor) -> Tensor:
+        """Network input, (B, size, size, C)."""
+        if self.size:
+            rows, columns = (ops.convert_to_tensor(resize_matrix(n, self.size)) for n in pixels.shape[1:3])
+            pixels = ops.einsum("oh,bhwc->bowc", rows, pixels)
+            pixels = ops.einsum("pw,bowc->bopc", columns, pixels)
+        return self.scale(pixels)
+
+
+class KerasNetwork:
+    """Runs a Keras model on pixels: one pipeline per image size, compiled as the backend does best.
+
+    Args:
+        model: from (B, size, size, C) float32 to features (B, D).
+        size: height and width to which images are resized; None leaves them.
+        scale: from pixels in [0, 255] to what the model expects.
+    """
+
+    def __init__(self, model: keras.Model, size: int | None, scale: Callable[[Tensor], Tensor]) -> None:
+        self.model, self.size, self.scale = model, size, scale
+        self._pipelines: dict[tuple[int, ...], keras.Model] = {}
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Features (B, D) of pixels (B, H, W, C) in [0, 255]."""
+        shape = pixels.shape[1:]
+        if shape not in self._pipelines:
+            inputs = keras.Input(shape, dtype="float32")
+            pipeline = keras.Model(inputs, self.model(_Prepare(self.size, self.scale)(inputs)))
+            # XLA on a CPU runs depthwise convolutions many times slower than TensorFlow's own kernels.
+            pipeline.compile(jit_compile=keras.config.backend() == "jax")
+            self._pipelines[shape] = pipeline
+        return self._pipelines[shape].predict_on_batch(pixels.astype(np.float32))

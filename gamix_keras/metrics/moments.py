@@ -1,0 +1,126 @@
+"""Moments and a random subset of any number of vectors, in memory that does not grow with their number."""
+
+import numpy as np
+
+
+class FeatureMoments:
+    """Streaming mean and covariance in float64.
+
+    Batches are merged by the update of Chan, Golub & LeVeque (1983), "Algorithms for computing the sample
+    variance", which subtracts each batch's own mean first and so does not cancel. Memory is O(D^2).
+
+    Args:
+        dim: length D of the vectors.
+
+    Attributes:
+        count: number of vectors seen.
+        mean: their mean, (D,) float64.
+        scatter: sum of (x - mean)(x - mean)', (D, D) float64.
+
+    Raises:
+        ValueError: if dim is not positive.
+    """
+
+    def __init__(self, dim: int) -> None:
+        if dim < 1:
+            raise ValueError(f"dim must be a positive integer; received {dim!r}")
+        self.count = 0
+        self.mean = np.zeros(dim)
+        self.scatter = np.zeros((dim, dim))
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return len(self.mean)
+
+    def update(self, features: np.ndarray) -> "FeatureMoments":
+        """Adds a batch.
+
+        Args:
+            features: (B, D), finite.
+
+        Returns:
+            This object.
+
+        Raises:
+            ValueError: if the shape is not (B, D) or a value is not finite.
+        """
+        features = np.asarray(features, dtype=np.float64)
+        if features.ndim != 2 or features.shape[1] != self.dim:
+            raise ValueError(f"features must have shape (B, {self.dim}); received {features.shape}")
+        if not np.isfinite(features).all():
+            raise ValueError("features must be finite; received NaN or infinity")
+        if len(features):
+            mean = features.mean(axis=0)
+            centred = features - mean
+            self._merge(len(features), mean, centred.T @ centred)
+        return self
+
+    def merge(self, other: "FeatureMoments") -> "FeatureMoments":
+        """Adds everything another accumulator has seen, and returns this object.
+
+        Raises:
+            ValueError: if the vectors' lengths differ.
+        """
+        if other.dim != self.dim:
+            raise ValueError(f"other must hold vectors of length {self.dim}; received {other.dim}")
+        if other.count:
+            self._merge(other.count, other.mean, other.scatter)
+        return self
+
+    def _merge(self, count: int, mean: np.ndarray, scatter: np.ndarray) -> None:
+        total, gap = self.count + count, mean - self.mean
+        self.scatter += scatter + np.outer(gap, gap) * (self.count * count / total)
+        self.mean = self.mean + gap * (count / total)
+        self.count = total
+
+    def covariance(self, ddof: int = 1) -> np.ndarray:
+        """Covariance, (D, D) float64: scatter / (count - ddof).
+
+        Args:
+            ddof: 1 for the sample covariance (that of published Frechet distances), 0 for the population's.
+
+        Raises:
+            ValueError: if there are not more than ddof vectors.
+        """
+        if self.count <= ddof:
+            raise ValueError(f"covariance needs more than {ddof} vectors; received {self.count}")
+        return self.scatter / (self.count - ddof)
+
+
+class UniformSubset:
+    """Uniform random subset, without replacement, of a stream of vectors.
+
+    Every vector draws a random key, and those with the smallest keys stay: the subset depends on the seed and on the
+    order of the stream, not on its batches.
+
+    Args:
+        dim: length D of the vectors.
+        keep: vectors kept, at most.
+        seed: seed of the keys.
+        dtype: dtype in which the vectors are kept.
+
+    Raises:
+        ValueError: if keep is less than 2.
+    """
+
+    def __init__(self, dim: int, keep: int, seed: int = 0, dtype: type = np.float64) -> None:
+        if keep < 2:
+            raise ValueError(f"keep must be at least 2; received {keep!r}")
+        self.keep = keep
+        self.rows = np.empty((0, dim), dtype)
+        self._keys = np.empty(0)
+        self._generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
+
+    def update(self, rows: np.ndarray) -> "UniformSubset":
+        """Adds a batch (B, D) and returns this object; `rows` then holds the subset, (K, D), in random order."""
+        keys = self._generator.random(len(rows))
+        if len(self._keys) == self.keep:
+            chosen = keys < self._keys[-1]
+            keys, rows = keys[chosen], rows[chosen]
+        if len(keys):
+            keys = np.append(self._keys, keys)
+            order = np.argsort(keys)[: self.keep]
+            rows = np.concatenate([self.rows, rows.astype(self.rows.dtype)])
+            self._keys, self.rows = keys[order], rows[order]
+        return self

@@ -1,0 +1,106 @@
+"""Samplers by name: fitted to a model and its data, written to a file and read from it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from gamix_keras import files
+from gamix_keras.samplers.base import Sampler
+from gamix_keras.samplers.gaussian import FullGaussianSampler
+from gamix_keras.samplers.mixture import MixtureSampler
+from gamix_keras.samplers.posteriors import Posteriors, collect_posteriors
+from gamix_keras.samplers.prior import PriorSampler
+from gamix_keras.samplers.second_stage import SecondStageSampler
+
+SAMPLERS: dict[str, type[Sampler]] = {
+    "prior": PriorSampler,
+    "gaussian": FullGaussianSampler,
+    "mixture": MixtureSampler,
+    "second_stage": SecondStageSampler,
+}
+
+
+def fit_sampler(
+    name: str,
+    model: keras.Model,
+    dataset: Any = None,
+    *,
+    components: int = 10,
+    covariance: str = "full",
+    seed: int = 0,
+    limit: int | None = None,
+) -> Sampler:
+    """Fits a sampler of q(z) to a trained model and its data.
+
+    Args:
+        name: `prior`, `gaussian`, `mixture` or `second_stage`.
+        model: a VAE. `second_stage` wants one with a `second_stage` that has a `decoder` and a `log_scale`.
+        dataset: what `collect_posteriors` takes, or its result, which spares a second pass through the encoder.
+            `prior` and `second_stage` do not look at it.
+        components, covariance: of `mixture`, see `MixtureSampler`.
+        seed: of the draws and of the fit.
+        limit: the most images to take from `dataset`.
+
+    Raises:
+        ValueError: where there is no such sampler, the model has no second stage, or the data cannot be fitted.
+    """
+    if name not in SAMPLERS:
+        raise ValueError(f"sampler: expected one of {', '.join(SAMPLERS)}, got {name!r}.")
+    if name == "prior":
+        return PriorSampler(model.latent_dim)
+    if name == "second_stage":
+        return _second_stage(model)
+    mixture = {"components": components, "covariance": covariance} if name == "mixture" else {}
+    # Made first: a wrong argument is told before the pass through the encoder.
+    sampler = SAMPLERS[name](model.latent_dim, **mixture)
+    posteriors = dataset if isinstance(dataset, Posteriors) else collect_posteriors(model, dataset, limit)
+    return sampler.fit(posteriors, seed)
+
+
+def _second_stage(model: keras.Model) -> SecondStageSampler:
+    stage = getattr(model, "second_stage", None)
+    if stage is None:
+        found = type(model).__name__
+        raise ValueError(f"sampler: expected a model with a second stage for 'second_stage', got a {found}.")
+    # In a VAE of ours the scale is a layer that holds the variable of the same name.
+    return SecondStageSampler(stage.decoder, getattr(stage.log_scale, "log_scale", stage.log_scale))
+
+
+def save_sampler(sampler: Sampler, path: str | os.PathLike) -> None:
+    """Writes a sampler, whole or not at all, as a Keras model from noise to latents.
+
+    Args:
+        sampler: a fitted sampler.
+        path: a file that ends in `.keras`.
+
+    Raises:
+        ValueError: where it has another ending.
+    """
+    if Path(path).suffix != ".keras":
+        raise ValueError(f"path: expected a file that ends in .keras, got {os.fspath(path)}.")
+    noise = keras.Input((sampler.noise_dim,), name="noise")
+    with files.replacing(path) as temporary:
+        keras.Model(noise, sampler(noise), name="sampler").save(temporary)
+
+
+def load_sampler(path: str | os.PathLike) -> Sampler:
+    """Reads what `save_sampler` wrote, on any backend, in Keras's safe mode.
+
+    Raises:
+        ValueError: where there is no such file, or no sampler in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"path: expected a file of a sampler, got {path}, which does not exist.")
+    # Registers the networks that a second stage may be made of.
+    from gamix_keras import networks  # noqa: F401
+
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise ValueError(f"path: expected a file of a sampler, got {path}, which cannot be read: {error}.") from error
+    if not isinstance(model.layers[-1], Sampler):
+        raise ValueError(f"path: expected a file of a sampler, got {path}, which holds a {type(model).__name__}.")
+    return model.layers[-1]

@@ -1,0 +1,143 @@
+"""A mixture of Gaussians fitted to q(z)."""
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from keras import ops
+from scipy.special import ndtri
+
+from gamix_keras import gaussian
+from gamix_keras.samplers.base import Sampler, Tensor
+from gamix_keras.samplers.gaussian import factored_log_density
+from gamix_keras.samplers.posteriors import Posteriors, checked, draw_latents
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
+
+COVARIANCES = ("full", "diag")
+_ITERATIONS = 200
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class MixtureSampler(Sampler):
+    """z = m_k + T L_k eps with probability w_k: K Gaussians fitted to draws z ~ q(z|x) (Ghosh et al. 2020, K = 10).
+
+    One more noise value chooses k: it is compared with the normal quantiles of the cumulative weights, which is
+    its normal distribution function against the cumulative weights, without the rounding. Neither temperature nor
+    truncation touches it, so the shares of the components stay what they are and T = 0 gives the means m_k.
+
+    A full covariance wants more than D images a component; with fewer, `diag` is the better choice.
+
+    Args:
+        latent_dim: D.
+        components: K >= 1.
+        covariance: `full`, K D^2 numbers, or `diag`, K D numbers.
+
+    Raises:
+        ValueError: where an argument is out of its range.
+    """
+
+    def __init__(self, latent_dim: int, components: int = 10, covariance: str = "full", **kwargs: Any) -> None:
+        super().__init__(latent_dim, **kwargs)
+        if not isinstance(components, int) or components < 1:
+            raise ValueError(f"MixtureSampler: components: expected a whole number >= 1, got {components!r}.")
+        if covariance not in COVARIANCES:
+            expected = " or ".join(COVARIANCES)
+            raise ValueError(f"MixtureSampler: covariance: expected {expected}, got {covariance!r}.")
+        self.components = components
+        self.covariance = covariance
+        self.build((None, self.noise_dim))
+
+    def build(self, noise_shape: tuple) -> None:
+        """Creates log w and upper quantiles (K,), means (K, D), factors (K, D, D) or (K, D), the number of images."""
+        shape = (self.components, self.latent_dim)
+        self.log_weights = self.parameter("log_weights", shape[:1])
+        self.edges = self.parameter("edges", shape[:1])
+        self.means = self.parameter("means", shape)
+        self.factors = self.parameter("factors", (*shape, self.latent_dim) if self.covariance == "full" else shape)
+        self.images = self.parameter("images", ())
+
+    @property
+    def noise_dim(self) -> int:
+        """D + 1: the last value chooses the component."""
+        return self.latent_dim + 1
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether `fit` was called, here or before it was saved."""
+        return float(self.images) > 0
+
+    def fit(self, latents: Posteriors | np.ndarray, seed: int = 0) -> "MixtureSampler":
+        """Fits by expectation maximisation in float64 (scikit-learn), started from k-means.
+
+        Takes about 2 N K D^2 multiplications an iteration with full covariances, at most 200 iterations.
+
+        Args:
+            latents: posteriors, from each of which one latent is drawn, or latents (N, D).
+            seed: of those draws and of the start.
+
+        Raises:
+            ValueError: where there are fewer images than components, a number is NaN or infinite, or the shape does
+                not fit.
+
+        Warns:
+            UserWarning: where it was still improving after the last iteration; the fit can be used.
+        """
+        posteriors = checked(latents, self.latent_dim)
+        count = len(posteriors.mean)
+        if count < self.components:
+            raise ValueError(f"components: expected at most the number of images, {count}, got {self.components}.")
+        self._take(_expectation_maximisation(draw_latents(*posteriors, seed), self.components, self.covariance, seed))
+        self.images.assign(count)
+        return self
+
+    def _take(self, fitted: "GaussianMixture") -> None:
+        edges = ndtri(np.minimum(np.cumsum(fitted.weights_), 1.0))
+        edges[-1] = np.inf
+        full = self.covariance == "full"
+        self.log_weights.assign(np.log(fitted.weights_))
+        self.edges.assign(edges)
+        self.means.assign(fitted.means_)
+        self.factors.assign((np.linalg.cholesky if full else np.sqrt)(fitted.covariances_))
+
+    def transform(self, eps: Tensor, choice: Tensor) -> Tensor:
+        """m_k + L_k eps, with k the number of edges that `choice` (B, 1) reaches.
+
+        All K are computed and one is picked: gathering a factor for each row would need B D^2 numbers of memory.
+        """
+        full = self.covariance == "full"
+        spread = ops.einsum("kij,bj->bki", self.factors, eps) if full else eps[:, None] * self.factors
+        index = ops.sum(ops.cast(choice >= self.edges, "int32"), axis=-1)
+        picked = ops.one_hot(index, self.components, dtype="float32")
+        return ops.sum(picked[:, :, None] * (self.means + spread), axis=1)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """log sum_k w_k N(z; m_k, L_k L_k') at T = 1, shape (B,), nats. Memory: K B D numbers."""
+        if self.covariance == "full":
+            each = factored_log_density(z, self.means, self.factors)
+        else:
+            log_vars = 2.0 * ops.log(self.factors)
+            each = gaussian.log_density(ops.convert_to_tensor(z)[None], self.means[:, None], log_vars[:, None])
+        return ops.logsumexp(each + self.log_weights[:, None], axis=0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Latents, components and the kind of covariance."""
+        own = {"latent_dim": self.latent_dim, "components": self.components, "covariance": self.covariance}
+        return {**super().get_config(), **own}
+
+
+def _expectation_maximisation(z: np.ndarray, components: int, covariance: str, seed: int) -> "GaussianMixture":
+    # Imported here: it takes a second, and only a fit needs it.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    fitted = GaussianMixture(components, covariance_type=covariance, max_iter=_ITERATIONS, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted.fit(z.astype("float64"))
+    if not fitted.converged_:
+        text = f"mixture: the fit of {components} components was still improving after {_ITERATIONS} iterations"
+        warnings.warn(f"{text}; fewer components or more images may fit better", stacklevel=3)
+    return fitted

@@ -1,0 +1,121 @@
+"""One setting: how it is declared, how its text is read, and what makes its value wrong.
+
+A setting is a dataclass field made by ``setting(default, help, ...)``. Its annotation (``int``, ``float``,
+``bool``, ``str``, or a union of them with or without ``None``) and its metadata drive everything else.
+"""
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Mapping
+
+Value = bool | int | float | str | None
+
+_KIND_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    types.NoneType: "none",
+}
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class UserError(ValueError):
+    """A mistake of the user, told in one line: what was named, what was expected, what came."""
+
+
+def setting(
+    default: Value,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    resumable: bool = False,
+) -> dataclasses.Field:
+    """Declare one setting.
+
+    Args:
+        default: Its value where nothing else is said.
+        help: What it does and its unit, in one short line.
+        choices: The texts that are allowed; beside numbers where the annotation is ``float | str``.
+        low, high: Inclusive bounds of a number.
+        above, below: Exclusive bounds of a number.
+        resumable: Whether it may change when a run is resumed.
+    """
+    limits = {"low": low, "high": high, "above": above, "below": below}
+    metadata = {"help": help, "choices": choices, "resumable": resumable, **limits}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def value_kinds(entry: dataclasses.Field) -> tuple[type, ...]:
+    """Return the plain types that a setting may have, ``NoneType`` among them."""
+    return typing.get_args(entry.type) or (entry.type,)
+
+
+def expected(entry: dataclasses.Field) -> str:
+    """Say what a setting takes: ``"a number above 0 or one of learned, optimal"``."""
+    return " or ".join(_expected_kind(kind, entry.metadata) for kind in value_kinds(entry))
+
+
+def _expected_kind(kind: type, metadata: Mapping) -> str:
+    if kind is str and metadata["choices"]:
+        return "one of " + ", ".join(metadata["choices"])
+    bounds = _bounds(metadata) if kind in (int, float) else ""
+    return f"{_KIND_NAMES[kind]} {bounds}".rstrip()
+
+
+def _bounds(metadata: Mapping) -> str:
+    if metadata["low"] is not None and metadata["high"] is not None:
+        return f"from {metadata['low']} to {metadata['high']}"
+    words = {"low": "of at least", "above": "above", "high": "of at most", "below": "below"}
+    given = {word: metadata[name] for name, word in words.items() if metadata[name] is not None}
+    return " and ".join(f"{word} {bound}" for word, bound in given.items())
+
+
+def parse_value(key: str, text: str, entry: dataclasses.Field) -> Value:
+    """Read the text of the setting ``key`` as the first of its types that the text fits."""
+    for kind in sorted(value_kinds(entry), key=[types.NoneType, bool, int, float, str].index):
+        try:
+            return _read(kind, text)
+        except (KeyError, ValueError):
+            continue
+    raise UserError(f"{key}: expected {expected(entry)}, got {text!r}")
+
+
+def _read(kind: type, text: str) -> Value:
+    if kind is types.NoneType:
+        return {"none": None, "null": None}[text.lower()]
+    return _WORDS[text.lower()] if kind is bool else kind(text)
+
+
+def check_value(key: str, value: Value, entry: dataclasses.Field) -> None:
+    """Raise ``UserError`` where ``value`` has the wrong type, is no choice or lies outside its range."""
+    if type(value) in value_kinds(entry) and _allowed(value, entry.metadata):
+        return
+    choices = entry.metadata["choices"]
+    near = difflib.get_close_matches(value, choices, n=1) if isinstance(value, str) else []
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise UserError(f"{key}: expected {expected(entry)}, got {value!r}{hint}")
+
+
+def _allowed(value: Value, metadata: Mapping) -> bool:
+    if isinstance(value, str):
+        return not metadata["choices"] or value in metadata["choices"]
+    return value is None or isinstance(value, bool) or _within(value, metadata)
+
+
+def _within(value: float, metadata: Mapping) -> bool:
+    tests = {
+        "low": lambda bound: value >= bound,
+        "high": lambda bound: value <= bound,
+        "above": lambda bound: value > bound,
+        "below": lambda bound: value < bound,
+    }
+    bounded = all(metadata[name] is None or test(metadata[name]) for name, test in tests.items())
+    return bounded and (type(value) is int or math.isfinite(value))

@@ -1,0 +1,124 @@
+"""`gamix-keras train`."""
+
+import json
+import shutil
+
+import keras
+import pytest
+from tiny import ASSIGNMENTS
+
+from gamix_keras import session
+from gamix_keras.cli import environment
+
+BACKEND = keras.config.backend()
+
+
+def test_training_says_where_the_picture_is_and_how_good_it_is(training):
+    path, printed = training
+    assert f"run: {path}, 24 training and 2 held-out images\n" in printed
+    psnr, picture = printed.splitlines()[-2:]
+    assert psnr.startswith("held-out PSNR: ")
+    assert psnr.endswith("dB after 1 epochs")
+    assert picture == f"picture: {path}/samples/epoch-0001.png (originals, reconstructions, samples)"
+
+
+def test_the_resolved_configuration_is_recorded(trained):
+    config = json.loads((trained / "config.json").read_text())["config"]
+    assert (config["backend"], config["model"]["width"], config["training"]["epochs"]) == (BACKEND, 4, 1)
+
+
+def test_resuming_trains_the_missing_epochs_only(cli, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    code, out, _ = cli("train", "--resume", "--out", tmp_path / "run", "--set", "training.epochs=2")
+    assert code == 0
+    assert "Epoch 2/2" in out
+    assert "Epoch 1/2" not in out
+    rows = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    code, out, _ = cli("train", "--resume", "--out", tmp_path / "run")
+    assert code == 0
+    assert "nothing left to train" in out
+
+
+def test_the_newest_run_of_the_preset_is_found(cli, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained, tmp_path / "runs" / "faces-quick-7")
+    code, out, _ = cli("train", "--resume")
+    assert code == 0
+    assert "faces-quick-7: nothing left to train" in out
+
+
+def test_a_dry_run_prints_the_configuration_and_writes_nothing(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = cli("train", "--dry-run", "--set", *ASSIGNMENTS, "model.width=8", "--precision", "mixed_bfloat16")
+    config, _, counts = out.rpartition("parameters: ")
+    assert code == 0
+    assert json.loads(config)["model"]["width"] == 8
+    assert json.loads(config)["training"]["precision"] == "mixed_bfloat16"
+    assert "encoder" in counts
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "folder:/no/such/folder"], "data source: expected a folder of images"),
+        (["--data", "folder:."], "expected images"),
+        (["--data", "nonsense"], "data source: expected faces, folder:PATH"),
+        (["--set", "training.batch_size=999"], "batch_size: expected at most"),
+        (["--set", "data.image_size=20"], "image_shape: expected a height and width divisible by 2^stages = 8"),
+    ],
+)
+def test_bad_data_is_one_line_and_leaves_nothing(cli, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = cli("train", "--set", *ASSIGNMENTS, *arguments)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_run_was_started_with_stays(cli, trained):
+    code, _, err = cli("train", "--resume", "--out", trained, "--set", "model.width=8")
+    assert (code, err) == (2, "gamix-keras: model.width: expected 4, as the run was started with, got 8\n")
+    code, _, err = cli("train", "--resume", "--out", trained, "--preset", "paper-256")
+    assert code == 2
+    assert "--preset: expected faces-quick" in err
+    code, _, err = cli("train", "--out", trained)
+    assert code == 2
+    assert "holds a run already" in err
+
+
+def test_an_interruption_says_how_to_go_on(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def stop(prepared):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "fit", stop)
+    code, _, err = cli("train", "--set", *ASSIGNMENTS)
+    hint = "`gamix-keras train --resume --out runs/faces-quick-1` goes on"
+    assert (code, err) == (130, f"gamix-keras: interrupted after 0 whole epochs; {hint}\n")
+
+
+@pytest.mark.backend_free
+def test_a_missing_backend_names_the_extra(cli, monkeypatch):
+    monkeypatch.setattr(environment, "find_spec", lambda name: None)
+    code, _, err = cli("train", "--backend", "jax")
+    assert code == 2
+    assert err.startswith("gamix-keras: --backend: expected an installed backend, got jax")
+    assert 'pip install "gamix_keras[jax]"' in err
+
+
+@pytest.mark.backend_free
+def test_a_wrong_environment_is_named(cli, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    code, _, err = cli("train", "--dry-run")
+    assert (code, err) == (2, "gamix-keras: KERAS_BACKEND: expected one of tensorflow, jax, torch, got 'theano'\n")
+
+
+@pytest.mark.backend_free
+def test_the_backend_of_a_running_keras_is_not_changed(cli):
+    code, _, err = cli("train", "--backend", "torch")
+    assert code == 2
+    assert "on which Keras runs in this process, got torch" in err

@@ -1,0 +1,174 @@
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from image_files import encoded, picture
+from PIL import Image
+
+from gamix_keras.config import UserError
+from gamix_keras.data.decoding import BrokenImage, centre_box, decode_image, fit_images, load_image, read_file
+
+pytestmark = pytest.mark.backend_free
+
+SOLID = Image.new("RGB", (8, 8), (200, 100, 50))
+
+
+def png(width, height, depth, colour_type, rows: bytes) -> bytes:
+    """A PNG file made by hand, for kinds that Pillow does not write."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize(("form", "options"), [("PNG", {}), ("BMP", {}), ("WEBP", {"lossless": True}), ("GIF", {})])
+def test_lossless_formats_come_back_as_they_were(form, options):
+    np.testing.assert_array_equal(decode_image(encoded(SOLID, form, **options), 8, 3), np.asarray(SOLID))
+
+
+def test_jpeg_comes_back_nearly_as_it_was():
+    image = picture(1, 32, 32)
+    decoded = decode_image(encoded(image, quality=95, subsampling=0), 32, 3)
+    assert np.abs(decoded.astype(int) - np.asarray(image)).mean() < 4
+
+
+def test_the_centre_is_cropped():
+    columns = np.tile(np.arange(9, dtype=np.uint8) * 20, (4, 1))
+    decoded = decode_image(encoded(Image.fromarray(columns), "PNG"), 4, 1)
+    np.testing.assert_array_equal(decoded[..., 0], columns[:, 2:6])
+    decoded = decode_image(encoded(Image.fromarray(columns.T.copy()), "PNG"), 4, 1)
+    np.testing.assert_array_equal(decoded[..., 0], columns.T[2:6])
+
+
+def test_centre_box_is_left_top_right_bottom():
+    assert centre_box(5, 10) == (2, 0, 7, 5)
+    assert centre_box(11, 4) == (0, 3, 4, 7)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_a_checkerboard_of_single_pixels_turns_grey(form):
+    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    for size in (32, 16, 20):
+        decoded = decode_image(encoded(Image.fromarray(board), form), size, 1).astype(int)
+        assert np.abs(decoded - 127.5).max() < 16, size
+    aliased = board[::2, ::2].astype(int)
+    assert np.abs(aliased - 127.5).max() > 100  # what a resize without anti-aliasing makes of it
+
+
+def test_small_images_are_enlarged():
+    decoded = decode_image(encoded(Image.new("RGB", (3, 5), (1, 2, 3)), "PNG"), 8, 3)
+    np.testing.assert_array_equal(decoded, np.full((8, 8, 3), (1, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("image", "colour", "grey"),
+    [
+        (Image.new("L", (8, 8), 77), (77, 77, 77), 77),
+        (Image.new("1", (8, 8), 1), (255, 255, 255), 255),
+        (Image.new("RGBA", (8, 8), (10, 20, 30, 0)), (255, 255, 255), 255),
+        (Image.new("RGBA", (8, 8), (0, 100, 200, 51)), (204, 224, 244), 220),
+        (Image.new("LA", (8, 8), (0, 51)), (204, 204, 204), 204),
+        (SOLID.quantize(4), (200, 100, 50), 124),
+        (Image.fromarray(np.full((8, 8), 200 * 257, np.uint16)), (200, 200, 200), 200),
+    ],
+    ids=["grey", "1-bit", "transparent", "half-transparent", "grey-alpha", "palette", "16-bit"],
+)
+def test_modes(image, colour, grey):
+    data = encoded(image, "PNG")
+    np.testing.assert_allclose(decode_image(data, 8, 3)[4, 4].astype(int), colour, atol=1)
+    np.testing.assert_allclose(decode_image(data, 8, 1)[4, 4].astype(int), [grey], atol=1)
+
+
+def test_sixteen_bit_colour_keeps_the_upper_bits():
+    row = b"\0" + struct.pack(">3H", 200 << 8 | 17, 100 << 8, 50 << 8) * 8
+    np.testing.assert_array_equal(decode_image(png(8, 8, 16, 2, row * 8), 8, 3)[0, 0], (200, 100, 50))
+
+
+def test_a_palette_entry_can_be_transparent():
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    np.testing.assert_array_equal(decode_image(encoded(image, "PNG", transparency=1), 8, 3)[0, 0], (255, 255, 255))
+
+
+def test_cmyk_becomes_rgb():
+    red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    np.testing.assert_allclose(decode_image(encoded(red, quality=95), 8, 3)[4, 4].astype(int), (255, 0, 0), atol=4)
+
+
+def test_exif_orientation_is_applied():
+    halves = np.zeros((16, 16), np.uint8)
+    halves[:, 8:] = 255  # bright on the right
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to show
+    decoded = decode_image(encoded(Image.fromarray(halves), exif=exif), 16, 1)[..., 0].astype(int)
+    assert decoded[12:].mean() > 240 > 15 > decoded[:4].mean()
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+def test_the_first_frame_of_an_animation_is_taken(form):
+    other = Image.new("RGB", (8, 8), (0, 0, 255))
+    data = encoded(SOLID, form, save_all=True, append_images=[other], **({"lossless": True} if form == "WEBP" else {}))
+    np.testing.assert_array_equal(decode_image(data, 8, 3), np.asarray(SOLID))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not a JPEG"),
+        (b"plain text", "not a JPEG"),
+        (encoded(picture(0, 64, 64))[:-200], "truncated"),
+        (encoded(picture(0, 64, 64), "PNG")[:200], "truncated"),
+        (encoded(picture(0, 64, 64), "WEBP")[:100], "."),
+        (encoded(picture(0, 8, 8), "TIFF"), "not a JPEG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not a JPEG"),
+        (png(60000, 60000, 8, 0, b""), "exceeds limit"),
+        (png(9400, 9600, 8, 0, b""), "limit"),
+    ],
+    ids=["empty", "text", "cut-jpeg", "cut-png", "cut-webp", "tiff", "postscript", "bomb", "smaller-bomb"],
+)
+def test_what_cannot_be_read_says_why(data, reason):
+    with pytest.raises(BrokenImage, match=reason):
+        decode_image(data, 8, 3)
+
+
+def test_damaged_bytes_never_raise_anything_else():
+    rng = np.random.default_rng(0)
+    forms = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+    for form in forms:
+        whole = np.frombuffer(encoded(picture(3, 20, 20), form), np.uint8)
+        for _ in range(60):
+            data = whole.copy()
+            data[rng.integers(0, len(data), 4)] = rng.integers(0, 256, 4)
+            try:
+                assert decode_image(data.tobytes(), 8, 3).shape == (8, 8, 3)
+            except BrokenImage as error:
+                assert str(error)
+
+
+def test_arrays_are_fitted_as_files_are():
+    image = picture(5, 21, 30)
+    for size in (8, 21, 40):
+        expected = decode_image(encoded(image, "PNG"), size, 3)
+        np.testing.assert_array_equal(fit_images(np.asarray(image)[None], size)[0], expected)
+
+
+def test_files_that_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    reasons = {"pipe.jpg": "regular", "empty.jpg": "empty", "loop.jpg": "symbolic", "none.jpg": "No such", ".": "."}
+    for name, reason in reasons.items():
+        with pytest.raises(BrokenImage, match=reason):
+            read_file(tmp_path / name)
+
+
+def test_load_image_names_the_file(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(SOLID, "PNG"))
+    np.testing.assert_array_equal(load_image(tmp_path / "a.png", 8), np.asarray(SOLID))
+    with pytest.raises(UserError, match=r"b\.png: No such file"):
+        load_image(tmp_path / "b.png", 8)

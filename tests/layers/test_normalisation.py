@@ -1,0 +1,82 @@
+import keras
+import numpy as np
+import pytest
+from harness import numpy, round_trip
+
+from gamix_keras.layers.normalisation import (
+    GroupNormalization,
+    PlaneNormalization,
+    ScaleShift,
+    group_count,
+    make_normalisation,
+)
+
+X = np.random.default_rng(0).normal(1.0, 3.0, (4, 5, 6, 8)).astype("float32")
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_scale_shift_formula(training):
+    layer = ScaleShift()
+    layer.build(X.shape)
+    layer.gamma.assign(np.arange(8.0))
+    layer.beta.assign(np.ones(8))
+    expected = X / np.sqrt(1 + layer.epsilon) * np.arange(8) + 1
+    np.testing.assert_allclose(numpy(layer(X, training=training)), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(numpy(layer.moving_mean), 0)
+
+
+def test_scale_shift_counts_as_batch_normalisation_does():
+    ours, keras_own = ScaleShift(), keras.layers.BatchNormalization()
+    ours.build(X.shape), keras_own.build(X.shape)
+    assert ours.count_params() == keras_own.count_params() == 32
+    assert [v.shape for v in ours.variables] == [v.shape for v in keras_own.variables]
+    assert round_trip(ours).get_config() == ours.get_config()
+
+
+def test_plane_normalisation_formula():
+    layer = PlaneNormalization()
+    layer.build(X.shape)
+    gain, bias = np.random.default_rng(1).normal(size=(2, 5, 6)).astype("float32")
+    layer.gamma.assign(gain)
+    layer.beta.assign(bias)
+    centred = (X - X.mean((1, 2), keepdims=True)) / np.sqrt(X.var((1, 2), keepdims=True) + 1e-3)
+    expected = centred * gain[:, :, None] + bias[:, :, None]
+    np.testing.assert_allclose(numpy(layer(X)), expected, rtol=1e-4, atol=1e-5)
+    if keras.config.backend() != "torch":
+        theirs = keras.layers.LayerNormalization(axis=(1, 2))
+        theirs.build(X.shape)
+        theirs.set_weights([gain, bias])
+        np.testing.assert_allclose(numpy(theirs(X)), expected, rtol=1e-4, atol=1e-5)
+    assert round_trip(layer).get_config() == layer.get_config()
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    ("channels", "groups", "expected"),
+    [(128, 8, 8), (12, 8, 6), (3, 8, 1), (1, 8, 1), (7, 8, 1), (8, 32, 4), (20, 8, 5)],
+)
+def test_groups_adapt_to_the_width(channels, groups, expected):
+    assert group_count(channels, groups) == expected
+
+
+def test_group_normalisation_is_that_of_each_image_and_group():
+    layer, theirs = GroupNormalization(4), keras.layers.GroupNormalization(4, epsilon=1e-5)
+    layer.build(X.shape), theirs.build(X.shape)
+    gain, bias = np.random.default_rng(1).normal(size=(2, 8)).astype("float32")
+    layer.set_weights([gain, bias]), theirs.set_weights([gain, bias])
+    grouped = X.reshape(4, 30, 4, 2)
+    centred = grouped - grouped.mean((1, 3), keepdims=True)
+    expected = (centred / np.sqrt(grouped.var((1, 3), keepdims=True) + 1e-5)).reshape(X.shape) * gain + bias
+    np.testing.assert_allclose(numpy(layer(X, training=True)), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(numpy(theirs(X)), expected, rtol=1e-4, atol=1e-4)
+    assert round_trip(layer).get_config() == layer.get_config()
+    with pytest.raises(ValueError, match="groups: expected a divisor of the 8 channels, got 3"):
+        GroupNormalization(3)(X)
+
+
+def test_every_name_and_a_wrong_one():
+    for kind in ("group", "batch", "scale_shift", "none"):
+        assert numpy(make_normalisation(kind, 8)(X)).shape == X.shape
+    np.testing.assert_array_equal(numpy(make_normalisation("none", 8)(X)), X)
+    with pytest.raises(ValueError, match="norm: expected one of group, batch, scale_shift, none, got 'layer'"):
+        make_normalisation("layer", 8)

@@ -1,0 +1,75 @@
+import keras
+import numpy as np
+import pytest
+from network_checks import fill, numbers, outputs
+
+from gamix_keras.networks import ConvDecoder, ConvEncoder
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    ("shape", "stages"), [((28, 28, 1), 2), ((28, 28, 1), None), ((32, 48, 4), 3), ((8, 8, 3), None), ((12, 20, 2), 1)]
+)
+def test_any_size_that_divides(shape, stages):
+    assert ConvEncoder(shape, 4, width=4, stages=stages).output_shape == [(None, 4), (None, 4)]
+    assert ConvDecoder(shape, 4, width=4, stages=stages).output_shape == (None, *shape)
+
+
+@pytest.mark.backend_free
+def test_default_parameter_counts():
+    assert ConvEncoder((64, 64, 3), 128).count_params() == 1_738_976
+    assert ConvDecoder((64, 64, 3), 128).count_params() == 1_220_204
+
+
+@pytest.mark.backend_free
+def test_nothing_but_the_image_at_full_resolution():
+    wide = [layer.name for layer in ConvDecoder((64, 64, 3), 8).layers if layer.output.shape[1:3] == (64, 64)]
+    assert wide == ["pixels"]
+    assert max(layer.output.shape[-1] for layer in ConvDecoder((64, 64, 3), 8, max_width=64).layers[2:]) == 64
+
+
+def test_every_latent_reaches_every_pixel():
+    decoder = ConvDecoder((16, 16, 3), 3, width=8)
+    fill(decoder)
+    base, *moved = outputs(decoder, np.concatenate([np.zeros((1, 3)), np.eye(3)]).astype("float32"))[0]
+    for image in moved:
+        assert np.all(image != base)
+
+
+def test_brightness_and_contrast_reach_the_code():
+    for norm in ("none", "group"):
+        encoder = ConvEncoder((16, 16, 3), 4, width=8, norm=norm)
+        fill(encoder)
+        dark = 0.3 * numbers((2, 16, 16, 3))
+        codes = [outputs(encoder, image)[0] for image in (dark, dark + 0.5, 2.5 * dark)]
+        assert np.abs(codes[1] - codes[0]).max() > 0.1 * np.abs(codes[0]).max()
+        assert np.abs(codes[2] - codes[0]).max() > 0.1 * np.abs(codes[0]).max()
+
+
+def test_batch_normalisation_on_request_uses_the_batch():
+    encoder = ConvEncoder((16, 16, 3), 4, width=8, norm="batch")
+    images = numbers((4, 16, 16, 3))
+    together = keras.ops.convert_to_numpy(encoder(images, training=True)[0])
+    assert np.abs(together - outputs(encoder, images)[0]).max() > 1e-3
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(("arguments", "name"), [({"width": 6}, "width"), ({"max_width": 30}, "max_width")])
+def test_decoder_rearranges_multiples_of_4(arguments, name):
+    with pytest.raises(ValueError, match=f"{name}: expected a multiple of 4, got"):
+        ConvDecoder((16, 16, 3), 4, **arguments)
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_shape": (28, 28, 1), "stages": 3}, "image_shape: expected .* divisible by .* = 8, got 28x28"),
+        ({"max_width": -1}, "max_width: expected a positive integer, got -1"),
+        ({"norm": "instance"}, "norm: expected one of group, batch, scale_shift, none, got 'instance'"),
+    ],
+)
+def test_errors_name_the_argument(arguments, message):
+    for kind in (ConvEncoder, ConvDecoder):
+        with pytest.raises(ValueError, match=message):
+            kind(**{"image_shape": (16, 16, 3), "latent_dim": 4, **arguments})

@@ -1,0 +1,97 @@
+"""Walks through the latent space."""
+
+import keras
+import numpy as np
+import pytest
+
+from gamix_keras import latent_space
+from gamix_keras.latent_space import linear, norm_corrected, spherical
+
+T = np.linspace(0, 1, 5)
+A, B = np.array([3.0, 0.0, 0.0], "float32"), np.array([0.0, 3.0, 0.0], "float32")
+
+
+class Identity:
+    """A VAE whose images are its latents: mean = pixels, sigma = 0.1."""
+
+    latent_dim = 4
+
+    def encode(self, images):
+        mean = keras.ops.reshape(keras.ops.convert_to_tensor(images), (-1, 4))
+        return mean, keras.ops.full_like(mean, 2 * np.log(0.1))
+
+    def decode(self, latents):
+        return keras.ops.reshape(keras.ops.convert_to_tensor(latents), (-1, 2, 2, 1))
+
+
+IMAGE, OTHER = np.zeros((2, 2, 1), "float32"), np.ones((2, 2, 1), "float32")
+
+
+@pytest.mark.parametrize("path", [linear, spherical, norm_corrected])
+def test_a_path_starts_and_ends_where_it_should(path):
+    points = path(A, B, T)
+    np.testing.assert_allclose(points[[0, -1]], [A, B], atol=1e-6)
+
+
+def test_linear_is_convex():
+    np.testing.assert_allclose(linear(A, B, T)[2], [1.5, 1.5, 0])
+
+
+@pytest.mark.parametrize("path", [spherical, norm_corrected])
+def test_equal_norms_are_kept(path):
+    np.testing.assert_allclose(np.linalg.norm(path(A, B, T), axis=-1), 3.0, rtol=1e-5)
+
+
+def test_spherical_turns_evenly():
+    x, y, _ = spherical(A, B, T).T
+    np.testing.assert_allclose(np.arctan2(y, x), np.linspace(0, np.pi / 2, 5), atol=1e-5)
+
+
+def test_norm_corrected_goes_evenly_from_norm_to_norm():
+    np.testing.assert_allclose(np.linalg.norm(norm_corrected(A, 2 * B, T), axis=-1), np.linspace(3, 6, 5), rtol=1e-6)
+
+
+def test_norm_corrected_survives_the_origin():
+    assert np.isfinite(norm_corrected(A, -A, T)).all()
+
+
+def test_interpolate_decodes_the_path():
+    walk = latent_space.interpolate(Identity(), IMAGE, OTHER, steps=3)
+    np.testing.assert_allclose(walk[:, 0, 0, 0], [0, 0.5, 1])
+
+
+def test_traverse_moves_one_latent_by_sigmas_of_its_own_posterior():
+    variants = latent_space.traverse(Identity(), OTHER, dims=(1, 3), deltas=(-20, 0, 20))
+    assert variants.shape == (2, 3, 2, 2, 1)
+    np.testing.assert_allclose(variants[0, :, 0, 1, 0], [-1, 1, 3], atol=1e-5)
+    np.testing.assert_allclose(variants[1, :, 1, 1, 0], [-1, 1, 3], atol=1e-5)
+    np.testing.assert_allclose(variants[0, :, 0, 0, 0], 1)
+
+
+def test_draws_are_those_of_the_model_whatever_the_batch():
+    few, many = (latent_space.draw(Identity(), 5, seed=3, batch_size=size) for size in (2, 64))
+    np.testing.assert_array_equal(few, many)
+    noise = np.random.default_rng(3).standard_normal((5, 4), dtype="float32")
+    np.testing.assert_array_equal(few.reshape(5, 4), noise)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: latent_space.interpolate(Identity(), IMAGE, OTHER, steps=1),
+            "steps: expected at least 2, got 1",
+        ),
+        (
+            lambda: latent_space.interpolate(Identity(), IMAGE, OTHER, path="x"),
+            "path: expected one of linear",
+        ),
+        (
+            lambda: latent_space.traverse(Identity(), IMAGE, dims=(4,)),
+            "dims: expected latents from 0 to 3, got",
+        ),
+    ],
+)
+def test_mistakes_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

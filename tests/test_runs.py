@@ -1,0 +1,147 @@
+"""Run directories: created, recorded, resumed, loaded."""
+
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from harness import compiled, gamix, images, state
+
+from gamix_keras.config import Config, UserError
+from gamix_keras.runs import Run, load_run, new_path, newest_path
+
+backend_free = pytest.mark.backend_free
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = Run.create(tmp_path / "run", Config.from_dict({"model": {"width": 8}}), "faces-quick")
+    run.begin_session(0)
+    return run
+
+
+def fake_checkpoint(run, epoch, whole=True):
+    path = run.path / "checkpoints" / f"epoch-{epoch:04d}.keras"
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weights", bytes(1000))
+    if not whole:
+        data = bytearray(path.read_bytes())
+        data[200] ^= 1
+        path.write_bytes(data)
+    return path
+
+
+@backend_free
+def test_a_run_is_what_was_created(run):
+    opened = Run.open(run.path)
+    assert opened == run
+    assert opened.config.model.width == 8
+
+
+@backend_free
+def test_what_a_result_depends_on_is_recorded(run):
+    (session,) = json.loads((run.path / "config.json").read_text())["sessions"]
+    assert session["versions"]["keras"] == keras.__version__
+    assert {"git", "python", "platform", "command", "started"} <= set(session)
+    assert session["from_epoch"] == 0
+
+
+@backend_free
+def test_nothing_is_overwritten(run, tmp_path):
+    with pytest.raises(UserError, match="--out: .* holds a run already; go on with --resume"):
+        Run.create(run.path, Config())
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    for name in ("full", "full/thesis.tex"):
+        with pytest.raises(UserError, match="--out: expected a new or empty directory"):
+            Run.create(tmp_path / name, Config())
+
+
+@backend_free
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"config": {"model": {"width": "x"}}}', '{"config": []}'])
+def test_a_damaged_config_is_told_in_one_line(run, text):
+    (run.path / "config.json").write_text(text)
+    with pytest.raises(UserError) as caught:
+        Run.open(run.path)
+    assert "\n" not in str(caught.value)
+
+
+@backend_free
+def test_nothing_is_written_before_training_begins(tmp_path):
+    Run.create(tmp_path / "run", Config())
+    assert not (tmp_path / "run").exists()
+
+
+@backend_free
+def test_no_run_is_told(tmp_path):
+    with pytest.raises(UserError, match="RUN: expected a run directory"):
+        Run.open(tmp_path)
+
+
+@backend_free
+def test_rewinding_leaves_neither_gap_nor_duplicate(run):
+    for epoch in (1, 2, 3):
+        run.record({"epoch": epoch, "loss": 1.0})
+    with open(run.path / "history.jsonl", "a") as file:
+        file.write('{"epoch": 4, "lo')
+    run.begin_session(2)
+    run.record({"epoch": 3, "loss": 2.0})
+    assert [(row["epoch"], row["loss"]) for row in run.history()] == [(1, 1.0), (2, 1.0), (3, 2.0)]
+
+
+@backend_free
+def test_the_newest_whole_checkpoint_is_used_and_a_damaged_one_named(run):
+    assert run.latest_checkpoint() == (0, None)
+    good = fake_checkpoint(run, 9)
+    fake_checkpoint(run, 10, whole=False)
+    (run.path / "checkpoints" / "epoch-0011.keras").write_bytes(b"PK")
+    (run.path / "checkpoints" / ".epoch-0012.99.tmp.keras").touch()
+    with pytest.warns(UserWarning, match="epoch-001[01].keras is damaged"):
+        assert run.latest_checkpoint() == (9, good)
+
+
+@backend_free
+def test_only_some_settings_may_change_on_resuming(run):
+    longer = run.changed({"training.epochs": 99, "model.width": 8})
+    longer.begin_session(1)
+    assert Run.open(run.path).config == longer.config
+    assert len(json.loads((run.path / "config.json").read_text())["sessions"]) == 2
+    with pytest.raises(UserError, match="model.width: expected 8, as the run was started with, got 16"):
+        run.changed({"model.width": 16})
+
+
+@backend_free
+def test_runs_are_numbered(tmp_path):
+    assert new_path("p", tmp_path).name == "p-1"
+    with pytest.raises(UserError, match="--resume: expected a run of p"):
+        newest_path("p", tmp_path)
+    for name in ("p-2", "p-10", "p-light-77", "p-x"):
+        (tmp_path / name).mkdir()
+    assert (newest_path("p", tmp_path).name, new_path("p", tmp_path).name) == ("p-10", "p-11")
+
+
+def test_a_checkpoint_holds_everything_that_training_moves(run):
+    model = compiled(gamix())
+    model.fit(images(8), batch_size=4, epochs=1, verbose=0)
+    for epoch in (1, 2, 3):
+        run.save_checkpoint(model, epoch)
+    assert [file.name for file in sorted((run.path / "checkpoints").iterdir())] == [
+        "epoch-0002.keras",
+        "epoch-0003.keras",
+    ]
+    before, after = state(model), state(run.load_model(compile=True))
+    for left, right in zip(before.values(), after.values(), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_load_run(run):
+    with pytest.raises(UserError, match="which has none yet"):
+        load_run(run.path)
+    model = compiled(gamix())
+    run.save_checkpoint(model, 1)
+    config, loaded = load_run(run.path)
+    assert config == run.config
+    x = images(4)
+    np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(m.reconstruct(x)) for m in (model, loaded)))
