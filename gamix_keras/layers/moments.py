@@ -21,7 +21,7 @@ class AggregateMoments(keras.layers.Layer):
 
     | `kind` | second moment | what it is |
     | --- | --- | --- |
-    | `means` | Var(mean), shape (D,) | of the posterior *means*, as in the paper's code: q(z) may have variance up to 2 |
+    | `means` | Var(mean), shape (D,) | of the *means*, as the paper's code has it: q(z) can reach variance 2 |
     | `total` | Var(mean) + E[exp(log_var)], shape (D,) | the variance of the mixture |
     | `full` | Cov(mean) + diag E[exp(log_var)], shape (D, D) | its covariance; needs B > D or running moments |
 
