@@ -27,6 +27,8 @@ $(VENV)/.base: setup.cfg constraints.txt
 
 $(VENV)/.all: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jax,torch,test,dev]"
+	# Without its dependencies: they pull in keras-core, which its layers do not need under Keras 3.
+	$(BIN)/python -m pip install --quiet --no-deps keras-cv==0.9.0 regex
 	touch $@
 
 clean:
