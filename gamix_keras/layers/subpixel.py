@@ -43,3 +43,35 @@ class DepthToSpace(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The side of the block."""
         return {**super().get_config(), "block": self.block}
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class PhaseAligned(keras.initializers.Initializer):
+    """Glorot-uniform kernels whose output channels come in b * b equal blocks, for what `DepthToSpace` rearranges.
+
+    Convolution and rearrangement together then start out as nearest-neighbour up-sampling, with no lattice
+    (Aitken et al. 2017, "Checkerboard artifact free sub-pixel convolution").
+
+    Args:
+        block: b, as in `DepthToSpace`.
+        seed: None, an integer or a `SeedGenerator`, as in Keras's initializers.
+
+    Raises:
+        ValueError: when called, where the last dimension is not divisible by b * b.
+    """
+
+    def __init__(self, block: int = 2, seed: Any = None) -> None:
+        self.block = block
+        self._draw = keras.initializers.GlorotUniform(seed)
+
+    def __call__(self, shape: tuple, dtype: Any = None) -> Tensor:
+        """A kernel of this shape: (..., b * b * C)."""
+        phases = self.block**2
+        if shape[-1] % phases:
+            raise ValueError(f"PhaseAligned: shape: expected channels divisible by {phases}, got {shape[-1]}.")
+        kernel = self._draw((*shape[:-1], shape[-1] // phases), dtype=dtype)
+        return ops.concatenate([kernel] * phases, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The side of the block and the seed."""
+        return {"block": self.block, "seed": self._draw.get_config()["seed"]}

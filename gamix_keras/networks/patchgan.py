@@ -19,8 +19,10 @@ class PatchGANCritic(Network):
     """Images (B, H, W, C) to logits (B, h, w, 1), high for real: H / 8 x W / 8 of them with the default strides.
 
     Corrected form: no batch statistics (a gradient penalty works on every backend, and real and fake images may share
-    a pass), nothing after the last convolution, low-pass filters before the strided convolutions except the first,
-    which sees the pixels as they are: sharpness is what it has to judge.
+    a pass), nothing after the last convolution. Strided convolutions have kernels one wider than the others, so that
+    each pixel is seen by as many windows as its neighbours: uneven overlap gives the critic's gradient a lattice, which
+    the decoder then draws. Low-pass filters before them, except before the first, which sees the pixels as they
+    are: sharpness is what it has to judge.
 
     Published form (`paper=True`): a scale and shift after each convolution, the last included; no filters. Its
     dropout never fires and is left out. At 256x256x3: 412,101 parameters, 1,026 of them never trained.
@@ -29,7 +31,7 @@ class PatchGANCritic(Network):
         image_shape: (H, W, C); H and W divisible by the product of the strides.
         widths: channels of the convolutions before the one that gives the logits.
         strides: 1 or 2 for each width; None means 2 for the first three, then 1.
-        kernel_size: side of all kernels.
+        kernel_size: side of the kernels; in the corrected form strided ones have one more, where it is odd.
         paper: the published form.
         norm: "group" or "none", for all convolutions but the first and the last (ignored with `paper`).
         groups: most groups of each group normalisation.
@@ -67,8 +69,9 @@ class PatchGANCritic(Network):
         for i, (width, step) in enumerate(zip(widths, steps, strict=True)):
             if step == 2 and antialias and not paper and i > 0:
                 x = BlurResample2D(1, dtype=policy, name=f"blur{i}")(x)
+            side = kernel_size + (step == 2 and not paper and kernel_size % 2)
             conv = {"kernel_constraint": constraint, "dtype": policy, "name": f"conv{i}"}
-            x = keras.layers.Conv2D(width, kernel_size, step, "same", **conv)(x)
+            x = keras.layers.Conv2D(width, side, step, "same", **conv)(x)
             kind = "scale_shift" if paper else norm if i > 0 else "none"
             x = make_normalisation(kind, width, groups, dtype=policy, name=f"norm{i}")(x)
             x = keras.layers.LeakyReLU(0.3 if paper else 0.2, dtype=policy, name=f"relu{i}")(x)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from harness import numpy, round_trip
+from keras import ops
 
-from gamix_keras.layers.subpixel import DepthToSpace
+from gamix_keras.layers.subpixel import DepthToSpace, PhaseAligned
 
 
 @pytest.mark.parametrize("block", [2, 3])
@@ -21,3 +22,17 @@ def test_channels_become_the_pixels_of_a_block(block):
 def test_channels_must_fit():
     with pytest.raises(ValueError, match="expected channels divisible by 4, got 6"):
         DepthToSpace()(np.zeros((1, 2, 2, 6), "float32"))
+
+
+def test_aligned_phases_start_as_nearest_neighbour():
+    kernel = numpy(PhaseAligned(2, seed=0)((3, 3, 5, 8)))
+    x = np.random.default_rng(0).normal(size=(1, 4, 4, 5)).astype("float32")
+    y = numpy(DepthToSpace(2)(ops.conv(x, kernel, padding="same")))
+    np.testing.assert_allclose(y, np.repeat(np.repeat(y[:, ::2, ::2], 2, 1), 2, 2), atol=1e-6)
+    assert kernel.std() == pytest.approx((2 / (9 * (5 + 2))) ** 0.5, rel=0.1)
+    assert PhaseAligned(**PhaseAligned(3, seed=7).get_config()).get_config() == {"block": 3, "seed": 7}
+
+
+def test_aligned_phases_want_divisible_channels():
+    with pytest.raises(ValueError, match="expected channels divisible by 4, got 6"):
+        PhaseAligned()((3, 3, 2, 6))

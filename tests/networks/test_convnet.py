@@ -18,13 +18,14 @@ def test_any_size_that_divides(shape, stages):
 @pytest.mark.backend_free
 def test_default_parameter_counts():
     assert ConvEncoder((64, 64, 3), 128).count_params() == 1_437_248
-    assert ConvDecoder((64, 64, 3), 128).count_params() == 628_844
+    assert ConvDecoder((64, 64, 3), 128).count_params() == 625_595
 
 
 @pytest.mark.backend_free
-def test_nothing_but_the_image_at_full_resolution():
+def test_a_quarter_of_the_channels_at_full_resolution():
     wide = [layer.name for layer in ConvDecoder((64, 64, 3), 8).layers if layer.output.shape[1:3] == (64, 64)]
-    assert wide == ["pixels"]
+    assert wide == ["pixels", "location"]
+    assert ConvDecoder((64, 64, 3), 8, width=32).get_layer("pixels").output.shape[-1] == 8
     assert max(layer.output.shape[-1] for layer in ConvDecoder((64, 64, 3), 8, max_width=64).layers[2:]) == 64
 
 

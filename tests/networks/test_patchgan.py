@@ -19,7 +19,7 @@ def test_published_parameter_counts():
 
 @pytest.mark.backend_free
 def test_default_parameter_counts():
-    assert PatchGANCritic((64, 64, 3)).count_params() == 410_817
+    assert PatchGANCritic((64, 64, 3)).count_params() == 642_881
     assert PatchGANCritic((64, 64, 3), (32, 64, 128), kernel_size=4).count_params() == 168_033
 
 
