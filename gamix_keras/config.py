@@ -11,12 +11,16 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from gamix_keras.consistency import check_together
 from gamix_keras.settings import UserError, Value, check_value, parse_value, setting, value_kinds
 
 BACKENDS = ("tensorflow", "jax", "torch")
 CACHES = ("auto", "memory", "disk", "none")
 MOMENTS = ("means", "total", "full", "mixture")
 SCALES = ("learned", "optimal", "per_pixel")
+LIKELIHOODS = ("laplace", "gaussian", "bernoulli", "discretised_logistic")
+NETWORKS = ("convnet", "resnet", "resnet-paper", "infogan", "wae", "transformer", "mlp")
+WARMUPS = ("linear", "cosine", "cyclical")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -42,35 +46,51 @@ class ModelConfig:
     """Which model is trained, and how large its networks are."""
 
     name: str = setting("gamix", "the objective", choices=("gamix", "vae"))
-    network: str = setting("convnet", "the networks", choices=("convnet", "resnet", "resnet-paper"))
+    network: str = setting("convnet", "the networks", choices=NETWORKS)
     latent_dim: int = setting(128, "latent dimensions D", low=1, high=65536)
-    width: int = setting(32, "channels of the first convolution", low=1, high=8192)
-    stages: int = setting(4, "halvings of the resolution", low=1, high=10)
+    width: int = setting(32, "channels of the first convolution; of a token, or of a dense layer", low=1, high=8192)
+    stages: int = setting(4, "halvings of the resolution (convnet and resnet)", low=1, high=10)
     max_width: int = setting(256, "most channels of any layer (convnet only)", low=1, high=8192)
     norm: str = setting("none", "normalisation (convnet only)", choices=("none", "group", "batch"))
     encoder_blocks: int = setting(2, "residual blocks before each halving (resnet only)", low=1, high=100)
     decoder_blocks: int = setting(1, "residual blocks before each doubling (resnet only)", low=1, high=100)
     bottleneck: int = setting(64, "channels of the smallest map (resnet only)", low=1, high=8192)
+    units: int = setting(1024, "units of the dense layers (infogan only)", low=1, high=65536)
+    patch: int = setting(8, "side of a patch in pixels (transformer only)", low=1, high=4096)
+    heads: int = setting(4, "attention heads (transformer only)", low=1, high=1024)
+    depth: int = setting(4, "transformer blocks, or hidden layers of the mlp", low=1, high=1000)
     critic: bool = setting(True, "train against a PatchGAN critic (gamix only)")
     critic_width: int = setting(64, "channels of the critic's first convolution", low=1, high=8192)
+    critic_norm: str = setting("group", "normalisation of the critic", choices=("group", "none"))
+    critic_spectral_norm: bool = setting(False, "hold the spectral norm of the critic's kernels at 1")
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """Terms of the objective, in nats per image, and their weights."""
 
-    likelihood: str = setting("laplace", "pixel likelihood", choices=("laplace", "gaussian"))
-    scale: float | str = setting(1.0, "b of Laplace or g of Gaussian, for images in [-1, 1]", above=0, choices=SCALES)
+    likelihood: str = setting("laplace", "pixel likelihood", choices=LIKELIHOODS)
+    scale: float | str = setting(
+        1.0, "b of Laplace, g of Gaussian or s of logistic, for images in [-1, 1]", above=0, choices=SCALES
+    )
     mae_weight: float | None = setting(None, "takes the place of scale: b = pixels / weight", above=0)
     beta: float = setting(1.0, "weight of the standard KL (vae only)", low=0)
-    free_bits: float = setting(0.0, "nats a latent may carry free of KL (vae only)", low=0)
+    free_bits: float = setting(0.0, "nats a group of latents may carry free of KL (vae only)", low=0)
+    group_size: int = setting(1, "latents of a group of free bits (vae only)", low=1, high=65536)
+    capacity: float | None = setting(None, "nats C of beta |KL - C| (vae only)", low=0)
+    warmup: float = setting(0.0, "epochs in which beta, capacity (vae) or global_weight (gamix) rises from 0", low=0)
+    warmup_shape: str = setting("linear", "how it rises; cyclical: in 4 cycles", choices=WARMUPS)
     global_weight: float = setting(1.0, "weight of KL(moments of q(z) || N(0, I)) (gamix only)", low=0)
     variance_weight: float = setting(0.1, "weight of the posterior variance term (gamix only)", low=0)
     moments: str = setting("means", "moments of q(z)", choices=MOMENTS)
     momentum: float | None = setting(None, "running moments; none: of the batch", low=0, below=1)
     adversarial: str = setting("bce", "adversarial loss", choices=("bce", "hinge", "least_squares"))
     adversarial_weight: float = setting(100.0, "weight of the adversarial term", low=0)
+    adversarial_start: float = setting(0.0, "steps before it sets in; below 1: share of the training", low=0)
+    adversarial_ramp: float = setting(0.0, "steps of its rise after that; below 1: share of the training", low=0)
+    adaptive_weight: bool = setting(False, "also weigh it by the ratio of gradients at the decoder's last kernel")
     critic_weight: float = setting(1.0, "weight of the critic's own loss", low=0)
+    r1_weight: float = setting(0.0, "gamma of the R1 penalty on the critic's slope at real images", low=0)
 
 
 @dataclass(frozen=True)
@@ -83,6 +103,11 @@ class TrainingConfig:
     critic_learning_rate: float = setting(1e-4, "Adam step size of the critic", above=0)
     beta_1: float = setting(0.5, "first-moment decay of both Adams", low=0, below=1)
     clip_norm: float | None = setting(None, "clip the norm of the whole gradient to this", above=0)
+    ema_decay: float | None = setting(None, "sample and validate with averaged weights: decay", low=0, below=1)
+    ema_start: int = setting(0, "steps before the average begins", low=0, high=10**9)
+    collapse_monitor: bool | str = setting(
+        True, "warn of collapse; stop: end training too", choices=("stop",), resumable=True
+    )
     precision: str = setting("float32", "compute precision", choices=PRECISIONS)
     jit: str = setting("auto", "compile the step with XLA", choices=("auto", "true", "false"))
     sample_every: int = setting(
@@ -92,13 +117,28 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class SecondStageConfig:
+    """A second VAE, of the first one's latents, trained after it; numbers are those of Dai & Wipf (2019)."""
+
+    epochs: int = setting(
+        0, "passes over the latents; 0: no second stage (the paper: 800)", low=0, high=1000000, resumable=True
+    )
+    batch_size: int = setting(64, "latents of a step", low=1, high=65536)
+    learning_rate: float = setting(1e-4, "Adam step size", above=0)
+    halve_every: int = setting(300, "epochs between two halvings of the step size; 0: none", low=0, high=1000000)
+    width: int = setting(1024, "units of each hidden layer", low=1, high=65536)
+    depth: int = setting(3, "hidden layers of encoder and of decoder", low=1, high=100)
+    checkpoint_every: int = setting(10, "epochs between two checkpoints", low=1, high=1000000, resumable=True)
+
+
+@dataclass(frozen=True)
 class Config:
     """One run, resolved. Raises ``UserError`` where a value is wrong or two values contradict each other.
 
     Args:
         seed: Seeds weights, noise, shuffling and the embedded faces.
         backend: Keras backend.
-        data, model, loss, training: The sections, see their classes.
+        data, model, loss, training, second_stage: The sections, see their classes.
     """
 
     seed: int = setting(0, "seeds weights, noise and the order of the data", low=0, high=2**31 - 1)
@@ -107,11 +147,12 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    second_stage: SecondStageConfig = field(default_factory=SecondStageConfig)
 
     def __post_init__(self) -> None:
         for key, entry in settings().items():
             check_value(key, self.get(key), entry)
-        _check_together(self)
+        check_together(self)
 
     def get(self, key: str) -> Value:
         """Return the value of a dotted key, such as ``"model.latent_dim"``."""
@@ -219,28 +260,3 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Value]:
         key = known_key(key.strip())
         values[key] = parse_value(key, text.strip(), settings()[key])
     return values
-
-
-def _check_together(config: Config) -> None:
-    """Check what only several settings together can get wrong."""
-    size, stages = config.data.image_size, config.model.stages
-    if size % 2**stages:
-        wanted = f"a multiple of 2^model.stages = {2**stages}"
-        raise UserError(f"data.image_size: expected {wanted}, got {size}")
-    if config.data.channels == 2:
-        raise UserError("data.channels: expected 1 (grey) or 3 (colour), got 2")
-    if config.model.name == "gamix" and config.loss.momentum is None:
-        _check_batch_moments(config)
-    if config.loss.moments == "mixture" and config.loss.momentum is not None:
-        reason = "loss.moments=mixture keeps no moments"
-        raise UserError(f"loss.momentum: expected none ({reason}), got {config.loss.momentum}")
-
-
-def _check_batch_moments(config: Config) -> None:
-    batch, latent = config.training.batch_size, config.model.latent_dim
-    if batch < 2:
-        reason = "moments of one image have no variance; set loss.momentum for running moments"
-        raise UserError(f"training.batch_size: expected at least 2 ({reason}), got {batch}")
-    if config.loss.moments == "full" and batch <= latent:
-        reason = f"more than model.latent_dim = {latent} for loss.moments=full, or loss.momentum set"
-        raise UserError(f"training.batch_size: expected {reason}, got {batch}")

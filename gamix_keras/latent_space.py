@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from gamix_keras import gaussian
+from gamix_keras.samplers import PrincipalAxes, PriorSampler, Sampler
 
 Path = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -91,30 +92,83 @@ def traverse(
     Raises:
         ValueError: Where a dimension does not exist.
     """
-    wrong = [d for d in dims if not 0 <= d < model.latent_dim]
-    if wrong or not dims:
-        raise ValueError(f"dims: expected latents from 0 to {model.latent_dim - 1}, got {wrong or 'none'}")
+    _check_numbers("dims", dims, model.latent_dim)
     mean, sigma = (rows[0] for rows in _posterior(model, image[None]))
-    points = np.tile(mean, (len(dims), len(deltas), 1))
-    for row, d in enumerate(dims):
-        points[row, :, d] += np.asarray(deltas, "float32") * sigma[d]
-    images = _decoded(model, points.reshape(-1, len(mean)))
-    return images.reshape(len(dims), len(deltas), *images.shape[1:])
+    return _walks(model, mean, np.diag(sigma)[list(dims)], deltas)
 
 
-def draw(model: keras.Model, count: int, seed: int = 0, batch_size: int = 64) -> np.ndarray:
-    """Decode ``count`` draws from the prior, a batch at a time: the images of ``model.sample(count, seed)``.
+def traverse_axes(
+    model: keras.Model,
+    image: np.ndarray,
+    principal: PrincipalAxes,
+    axes: Sequence[int] = (0, 1),
+    deltas: Sequence[float] = (-3.0, 0.0, 3.0),
+) -> np.ndarray:
+    """Move an image along principal axes of q(z), by multiples of q(z)'s standard deviation along them.
+
+    z = mean + delta std_i axis_i for one axis i at a time: axis 0 is what the data vary in most.
+
+    Args:
+        model: A trained VAE.
+        image: Image (H, W, C) in [-1, 1].
+        principal: Of the model's q(z), see ``gamix_keras.samplers.principal_axes``.
+        axes: The numbers i of the axes, each in [0, D).
+        deltas: The multiples of the standard deviation.
+
+    Returns:
+        Images (len(axes), len(deltas), H, W, C).
+
+    Raises:
+        ValueError: Where an axis does not exist.
+    """
+    _check_numbers("axes", axes, len(principal.axes))
+    chosen = list(axes)
+    steps = principal.std[chosen, None] * principal.axes[chosen]
+    return _walks(model, _posterior(model, image[None])[0][0], steps, deltas)
+
+
+def _check_numbers(name: str, numbers: Sequence[int], count: int) -> None:
+    wrong = [number for number in numbers if not 0 <= number < count]
+    if wrong or not numbers:
+        what = "latents" if name == "dims" else name
+        raise ValueError(f"{name}: expected {what} from 0 to {count - 1}, got {wrong or 'none'}")
+
+
+def _walks(model: keras.Model, start: np.ndarray, steps: np.ndarray, deltas: Sequence[float]) -> np.ndarray:
+    """Decode start + delta step for each step (N, D) and each delta."""
+    points = start + np.asarray(deltas, "float32")[:, None] * steps[:, None]
+    images = _decoded(model, points.reshape(-1, len(start)))
+    return images.reshape(len(steps), len(deltas), *images.shape[1:])
+
+
+def draw(
+    model: keras.Model,
+    count: int,
+    seed: int = 0,
+    batch_size: int = 64,
+    sampler: Sampler | None = None,
+    temperature: float = 1.0,
+    truncation: float | None = None,
+) -> np.ndarray:
+    """Decode ``count`` draws, a batch at a time.
 
     Args:
         model: A trained VAE.
         count: How many images, at least 1.
         seed: The same seed gives the same images.
         batch_size: How many are decoded at once; does not change the images.
+        sampler: Where the latents come from; None is the prior, and then the images are those of
+            ``model.sample(count, seed)`` of a VAE without second stage.
+        temperature, truncation: See ``Sampler``.
 
     Returns:
         Images (count, H, W, C).
+
+    Raises:
+        ValueError: Where a number is out of its range.
     """
-    latents = np.random.default_rng(seed).standard_normal((count, model.latent_dim), dtype="float32")
+    sampler = sampler or PriorSampler(model.latent_dim)
+    latents = sampler.sample(count, seed, temperature, truncation)
     starts = range(0, count, batch_size)
     return np.concatenate([_decoded(model, latents[start : start + batch_size]) for start in starts])
 

@@ -4,6 +4,8 @@
     RUN/history.jsonl           one JSON object per finished epoch
     RUN/checkpoints/            epoch-0007.keras: weights, both optimizers, random state
     RUN/samples/                epoch-0007.png
+    RUN/second_stage/           history.jsonl and checkpoints/ of the second stage, and samples.png
+    RUN/samplers/               mixture.keras: samplers that were fitted
 
 An epoch's row is written before its checkpoint, so every checkpoint has its history; resuming drops the rows
 after the checkpoint that it starts from, so an interrupted run leaves neither gap nor duplicate. This module
@@ -12,6 +14,7 @@ imports Keras only inside the functions that need it: the command line reads a r
 
 import json
 import os
+import shutil
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -36,10 +39,81 @@ class LoadedRun(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run directory; make one with ``Run.create`` or ``Run.open``."""
+class Stage:
+    """History and checkpoints of one training, in a directory of its own."""
 
     path: Path
+
+    def history(self) -> list[dict[str, float]]:
+        """Return the rows of the finished epochs; a half-written last line is left out."""
+        file = self.path / "history.jsonl"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        return [row for row in map(_row, lines) if row is not None]
+
+    def record(self, row: Mapping[str, float]) -> None:
+        """Append the row of an epoch."""
+        files.append_line(self.path / "history.jsonl", json.dumps(dict(row)))
+
+    def rewind(self, epoch: int) -> None:
+        """Drop the rows after ``epoch``."""
+        rows = [row for row in self.history() if row["epoch"] <= epoch]
+        files.write_text(self.path / "history.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def save_checkpoint(self, model: "keras.Model", epoch: int) -> None:
+        """Write the model after ``epoch`` epochs, whole or not at all, and drop the oldest checkpoints."""
+        with files.replacing(self.path / "checkpoints" / f"epoch-{epoch:04d}.keras") as temporary:
+            model.save(temporary)
+        for _, old in self._checkpoints()[KEPT_CHECKPOINTS:]:
+            old.unlink()
+
+    def latest_checkpoint(self) -> tuple[int, Path | None]:
+        """Return the newest whole checkpoint and its epoch; ``(0, None)`` where there is none.
+
+        Warns:
+            UserWarning: That names each damaged file which was passed over.
+        """
+        for epoch, file in self._checkpoints():
+            if _is_whole(file):
+                return epoch, file
+            warnings.warn(f"{file} is damaged and was passed over", stacklevel=2)
+        return 0, None
+
+    def _checkpoints(self) -> list[tuple[int, Path]]:
+        """Checkpoints with their epochs, the newest first."""
+        found = (self.path / "checkpoints").glob("epoch-*.keras")
+        numbered = [(file.stem.removeprefix("epoch-"), file) for file in found]
+        return sorted(((int(number), file) for number, file in numbered if number.isdigit()), reverse=True)
+
+    def load_checkpoint(self, compile: bool = False) -> "keras.Model":
+        """Load the newest whole checkpoint, in Keras's safe mode.
+
+        Args:
+            compile: Whether to restore the optimizers too, in order to train on.
+
+        Raises:
+            UserError: Where there is no whole checkpoint yet.
+        """
+        import keras
+
+        from gamix_keras import assembly  # noqa: F401  # registers the classes that the file names
+
+        _, file = self.latest_checkpoint()
+        if file is None:
+            raise UserError(f"RUN: expected a run with a checkpoint, got {self.path}, which has none yet")
+        model = keras.saving.load_model(file, compile=compile, safe_mode=True)
+        if not compile and hasattr(model, "adopt_average"):
+            # What is not trained on is sampled and measured: with the average, if one was kept.
+            model.adopt_average()
+        return model
+
+
+@dataclass(frozen=True)
+class Run(Stage):
+    """A run directory; make one with ``Run.create`` or ``Run.open``.
+
+    As a ``Stage`` it is the training on images; ``second_stage`` is what followed it.
+    """
+
     config: Config
     preset: str | None = None
 
@@ -78,12 +152,18 @@ class Run:
         """
         for key, value in values.items():
             recorded = self.config.get(key)
-            if value != recorded and not settings()[key].metadata["resumable"]:
+            if value != recorded and not self._may_change(key):
                 raise UserError(f"{key}: expected {recorded}, as the run was started with, got {value}")
         return replace(self, config=self.config.updated(values))
 
+    def _may_change(self, key: str) -> bool:
+        to_come = key.startswith("second_stage.") and self.second_stage.latest_checkpoint()[1] is None
+        return to_come or settings()[key].metadata["resumable"]
+
     def begin_session(self, from_epoch: int) -> None:
         """Write ``config.json``, with the settings as they are now and one more session.
+
+        A second stage belongs to the first as it was: it is dropped where the first is trained on.
 
         Args:
             from_epoch: How many epochs the session builds on; history after them is dropped.
@@ -92,54 +172,27 @@ class Run:
         sessions = [*(earlier if isinstance(earlier, list) else []), provenance.session(from_epoch)]
         values = {"preset": self.preset, "config": self.config.to_dict(), "sessions": sessions}
         files.write_json(self.path / "config.json", values)
-        self._rewind(from_epoch)
+        self.rewind(from_epoch)
+        if from_epoch < self.config.training.epochs and self.second_stage.path.exists():
+            shutil.rmtree(self.second_stage.path)
 
     @property
     def samples(self) -> Path:
         """The folder of the pictures."""
         return self.path / "samples"
 
-    def history(self) -> list[dict[str, float]]:
-        """Return the rows of the finished epochs; a half-written last line is left out."""
-        file = self.path / "history.jsonl"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        return [row for row in map(_row, lines) if row is not None]
+    @property
+    def second_stage(self) -> Stage:
+        """History and checkpoints of the second stage."""
+        return Stage(self.path / "second_stage")
 
-    def record(self, row: Mapping[str, float]) -> None:
-        """Append the row of an epoch."""
-        files.append_line(self.path / "history.jsonl", json.dumps(dict(row)))
-
-    def _rewind(self, epoch: int) -> None:
-        rows = [row for row in self.history() if row["epoch"] <= epoch]
-        files.write_text(self.path / "history.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-
-    def save_checkpoint(self, model: "keras.Model", epoch: int) -> None:
-        """Write the model after ``epoch`` epochs, whole or not at all, and drop the oldest checkpoints."""
-        with files.replacing(self.path / "checkpoints" / f"epoch-{epoch:04d}.keras") as temporary:
-            model.save(temporary)
-        for _, old in self._checkpoints()[KEPT_CHECKPOINTS:]:
-            old.unlink()
-
-    def latest_checkpoint(self) -> tuple[int, Path | None]:
-        """Return the newest whole checkpoint and its epoch; ``(0, None)`` where there is none.
-
-        Warns:
-            UserWarning: That names each damaged file which was passed over.
-        """
-        for epoch, file in self._checkpoints():
-            if _is_whole(file):
-                return epoch, file
-            warnings.warn(f"{file} is damaged and was passed over", stacklevel=2)
-        return 0, None
-
-    def _checkpoints(self) -> list[tuple[int, Path]]:
-        """Checkpoints with their epochs, the newest first."""
-        found = (self.path / "checkpoints").glob("epoch-*.keras")
-        numbered = [(file.stem.removeprefix("epoch-"), file) for file in found]
-        return sorted(((int(number), file) for number, file in numbered if number.isdigit()), reverse=True)
+    def has_second_stage(self) -> bool:
+        """Whether there is a second stage, perhaps still in training, that belongs to the first as it is."""
+        is_trained = self.latest_checkpoint()[0] >= self.config.training.epochs
+        return is_trained and self.second_stage.latest_checkpoint()[1] is not None
 
     def load_model(self, compile: bool = False) -> "keras.Model":
-        """Load the newest whole checkpoint, in Keras's safe mode.
+        """Load the newest whole checkpoint, in Keras's safe mode; with that of the second stage, as a ``TwoStageVAE``.
 
         Args:
             compile: Whether to restore the optimizers too, in order to train on.
@@ -147,14 +200,12 @@ class Run:
         Raises:
             UserError: Where the run has no whole checkpoint yet.
         """
-        import keras
+        first = self.load_checkpoint(compile)
+        if not self.has_second_stage():
+            return first
+        from gamix_keras.models import TwoStageVAE
 
-        from gamix_keras import assembly  # noqa: F401  # registers the classes that the file names
-
-        _, file = self.latest_checkpoint()
-        if file is None:
-            raise UserError(f"RUN: expected a run with a checkpoint, got {self.path}, which has none yet")
-        return keras.saving.load_model(file, compile=compile, safe_mode=True)
+        return TwoStageVAE(first, self.second_stage.load_checkpoint(compile))
 
 
 def load_run(path: str | os.PathLike) -> LoadedRun:

@@ -1,14 +1,22 @@
-"""A training session: a run from its newest checkpoint, or from the start, to its last epoch."""
+"""A training session: a run from its newest checkpoint, or from the start, to its last epoch.
+
+Where the configuration has a second stage, it follows the last epoch of the first, with a history and checkpoints of
+its own. The posteriors that it learns from are encoded anew when it is resumed: the same ones, from the same weights.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import numpy as np
+from keras import ops
 
-from gamix_keras import assembly
+from gamix_keras import assembly, plots
 from gamix_keras.callbacks import EpochCheckpoint, EpochHistory
 from gamix_keras.data import reading
+from gamix_keras.models import TwoStageVAE
 from gamix_keras.runs import Run
+from gamix_keras.samplers import collect_posteriors
 
 
 class Session(NamedTuple):
@@ -16,9 +24,9 @@ class Session(NamedTuple):
 
     Attributes:
         run: The run.
-        done: Epochs that its newest checkpoint has behind it.
+        done: Epochs that its newest checkpoint has behind it, of the first stage.
         data: What is read.
-        model: The compiled model as of that checkpoint.
+        model: The compiled model as of that checkpoint, without its second stage.
     """
 
     run: Run
@@ -31,7 +39,7 @@ class Outcome(NamedTuple):
     """What a run has come to.
 
     Attributes:
-        picture: The newest grid of originals, reconstructions and samples.
+        picture: The newest grid of originals, reconstructions and samples; that of the second stage, if any.
         row: The last row of the history.
     """
 
@@ -40,7 +48,7 @@ class Outcome(NamedTuple):
 
 
 def train(run: Run, verbose: str | int = "auto") -> Outcome:
-    """Train a run to ``training.epochs``; does nothing where it has got there already.
+    """Train a run to ``training.epochs``, then to ``second_stage.epochs``; does nothing where it is there already.
 
     A resumed run ends, bit for bit, where one that was never interrupted would: on the same backend, machine
     and number of threads.
@@ -56,36 +64,88 @@ def train(run: Run, verbose: str | int = "auto") -> Outcome:
 def prepare(run: Run) -> Session | None:
     """Open the data, and build or load the model; nothing is written. None where nothing is left to train."""
     done, file = run.latest_checkpoint()
-    if done >= run.config.training.epochs:
+    if done >= run.config.training.epochs and _second_done(run) >= run.config.second_stage.epochs:
         return None
     data = assembly.build_data(run.config, start_epoch=done)
-    model = assembly.build_model(run.config) if file is None else run.load_model(compile=True)
+    model = assembly.build_model(run.config) if file is None else run.load_checkpoint(compile=True)
     return Session(run, done, data, model)
+
+
+def _second_done(run: Run) -> int:
+    return run.second_stage.latest_checkpoint()[0]
 
 
 def fit(session: Session, verbose: str | int = "auto") -> Outcome:
     """Train to the end. A row is written before its checkpoint, so that every checkpoint has its history."""
-    run, done, data, model = session
+    run, done, data, _ = session
     run.begin_session(done)
-    training = run.config.training
-    pictures = assembly.build_callbacks(run.config, data.shown, run.samples)
-    checkpoints = EpochCheckpoint(run.save_checkpoint, training.checkpoint_every)
     with reading(*data.sources):
-        model.fit(
-            data.training,
-            steps_per_epoch=data.steps,
-            validation_data=data.validation,
+        if done < run.config.training.epochs:
+            _fit_first(session, verbose)
+        if _second_done(run) < run.config.second_stage.epochs:
+            _fit_second(session, verbose)
+    return outcome(run)
+
+
+def _fit_first(session: Session, verbose: str | int) -> None:
+    run, done, data, model = session
+    training = run.config.training
+    pictures = assembly.build_callbacks(run.config, data, run.samples)
+    checkpoints = EpochCheckpoint(run.save_checkpoint, training.checkpoint_every)
+    model.fit(
+        data.training,
+        steps_per_epoch=data.steps,
+        validation_data=data.validation,
+        initial_epoch=done,
+        epochs=training.epochs,
+        callbacks=[EpochHistory(run.record), *pictures, checkpoints],
+        shuffle=False,
+        verbose=verbose,
+    )
+
+
+def _fit_second(session: Session, verbose: str | int) -> None:
+    run, _, data, first = session
+    stage, settings = run.second_stage, run.config.second_stage
+    done, file = stage.latest_checkpoint()
+    second = assembly.build_second_stage(run.config) if file is None else stage.load_checkpoint(compile=True)
+    stage.rewind(done)
+    if verbose:
+        images = len(data.sources[0])
+        print(f"second stage: epochs {done + 1} to {settings.epochs} on the latents of {images:,} training images")
+    # The context matters to models that keep averaged weights: those are what is sampled with.
+    with first.averaged():
+        posteriors, held_out = (
+            collect_posteriors(first, assembly.batches_in_order(run.config, source)) for source in data.sources
+        )
+        model = TwoStageVAE(first, second)
+        model.fit_second(
+            posteriors,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            validation_data=held_out,
             initial_epoch=done,
-            epochs=training.epochs,
-            callbacks=[EpochHistory(run.record), *pictures, checkpoints],
-            shuffle=False,
+            callbacks=[
+                *assembly.build_second_stage_callbacks(run.config),
+                EpochHistory(stage.record),
+                EpochCheckpoint(stage.save_checkpoint, settings.checkpoint_every),
+            ],
             verbose=verbose,
         )
-    return outcome(run)
+        _picture(model, data.shown, run)
+
+
+def _picture(model: TwoStageVAE, shown: np.ndarray, run: Run) -> None:
+    rows = {
+        "original": shown,
+        "reconstruction": ops.convert_to_numpy(model.reconstruct(shown)),
+        "sample": ops.convert_to_numpy(model.sample(len(shown), seed=run.config.seed)),
+    }
+    plots.save_rows(rows, run.second_stage.path / "samples.png")
 
 
 def outcome(run: Run) -> Outcome:
     """Return what the run has come to so far."""
-    pictures = sorted(run.samples.glob("epoch-*.png"))
+    found = [*sorted(run.samples.glob("epoch-*.png")), *run.second_stage.path.glob("samples.png")]
     rows = run.history()
-    return Outcome(pictures[-1] if pictures else run.samples, rows[-1] if rows else {})
+    return Outcome(found[-1] if found else run.samples, rows[-1] if rows else {})

@@ -7,7 +7,7 @@ from tiny import TINY
 
 from gamix_keras import assembly, plots
 from gamix_keras.config import Config, UserError, settings
-from gamix_keras.losses import GaussianNLL, LaplaceNLL
+from gamix_keras.losses import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
 from gamix_keras.models import GAMIXVAE, VAE
 from gamix_keras.presets import load_preset, preset_names
 
@@ -38,6 +38,10 @@ def test_every_choice_of_a_name_has_its_class():
         ({"model__name": "vae", "model__network": "resnet-paper"}, VAE, LaplaceNLL),
         ({"model__name": "vae", "loss__scale": "per_pixel"}, VAE, LaplaceNLL),
         ({"loss__scale": "learned", "loss__moments": "full", "loss__momentum": 0.9}, GAMIXVAE, LaplaceNLL),
+        ({"model__network": "infogan", "loss__scale": "optimal"}, GAMIXVAE, LaplaceNLL),
+        ({"model__network": "wae", "loss__likelihood": "discretised_logistic"}, GAMIXVAE, DiscretisedLogisticNLL),
+        ({"model__network": "mlp", "model__depth": 2, "loss__likelihood": "bernoulli"}, GAMIXVAE, BernoulliNLL),
+        ({"model__network": "transformer", "model__heads": 2, "loss__scale": "per_pixel"}, GAMIXVAE, LaplaceNLL),
     ],
 )
 def test_a_configuration_becomes_a_model(values, model, likelihood):
@@ -56,6 +60,67 @@ def test_settings_reach_their_objects():
     assert (first.global_clipnorm, second.beta_1) == (2.0, 0.5)
     assert (model.likelihood.scale, model.momentum, model.adversarial, model.seed) == (2.0, 0.9, "hinge", 7)
     assert float(numpy(model.variance_weight_variable)) == pytest.approx(0.3)
+
+
+def test_settings_of_the_vae_reach_it():
+    values = {"beta": 2.0, "free_bits": 0.5, "group_size": 3, "capacity": 7.0}
+    average = {"training__ema_decay": 0.9, "training__ema_start": 5}
+    names = {f"loss__{name}": value for name, value in values.items()}
+    model = assembly.build_model(tiny(model__name="vae", **names, **average))
+    assert (model.beta, model.kl.free_bits, model.kl.group_size, model.capacity) == tuple(values.values())
+    assert (model.ema.decay, model.ema.start) == (0.9, 5)
+
+
+def test_settings_of_the_critic_reach_it():
+    values = {"model__critic_norm": "none", "model__critic_spectral_norm": True}
+    model = assembly.build_model(tiny(**values, loss__r1_weight=2.0, loss__adaptive_weight=True))
+    assert (model.critic.arguments["norm"], model.critic.arguments["spectral_norm"]) == ("none", True)
+    assert {"critic_r1", "adaptive_weight"} <= set(model.trackers)
+
+
+@pytest.mark.parametrize(("size", "patches"), [(28, 7), (32, 4), (36, 9)])
+def test_the_critic_halves_as_often_as_the_size_allows(size, patches):
+    assert assembly.build_critic(tiny(data__image_size=size)).output_shape == (None, patches, patches, 1)
+
+
+def callbacks(steps=100, **values):
+    """The callbacks of a configuration by class, in a training of 3 epochs."""
+    data = assembly.Data(None, steps, None, np.zeros((1, 16, 16, 3)), None)
+    built = assembly.build_callbacks(tiny(**values), data, "pictures")
+    return {type(callback).__name__: callback for callback in built}
+
+
+@pytest.mark.backend_free
+def test_the_warm_up_acts_on_the_weight_that_the_objective_has():
+    assert "WeightSchedule" not in callbacks()
+    cases = [({}, "global_weight_variable", 2.0), ({"model__name": "vae"}, "beta_weight", 3.0)]
+    cases.append(({"model__name": "vae", "loss__capacity": 9.0}, "capacity_target", 9.0))
+    for values, name, end in cases:
+        built = callbacks(loss__warmup=1.5, loss__global_weight=2.0, loss__beta=3.0, **values)["WeightSchedule"]
+        assert (built.variable, built.unit) == (name, "steps")
+        assert [built.schedule(step) for step in (0, 75, 150, 299)] == [0.0, end / 2, end, end]
+    shapes = {name: callbacks(loss__warmup=2.0, loss__warmup_shape=name) for name in ("cosine", "cyclical")}
+    values = {name: built["WeightSchedule"].schedule for name, built in shapes.items()}
+    assert values["cosine"](50) == pytest.approx(0.5 - 0.125**0.5)
+    assert [values["cyclical"](step) for step in (0, 25, 49, 50, 200)] == [0.0, 1.0, 1.0, 0.0, 1.0]
+
+
+@pytest.mark.backend_free
+def test_a_late_critic_in_steps_or_as_a_share_of_the_training():
+    schedule = callbacks(loss__adversarial_start=0.1, loss__adversarial_ramp=40.0)["WeightSchedule"].schedule
+    assert [schedule(step) for step in (29, 30, 50, 70, 299)] == [0.0, 0.0, 50.0, 100.0, 100.0]
+    for values in ({"model__critic": False}, {"model__name": "vae"}):
+        assert "WeightSchedule" not in callbacks(loss__adversarial_start=5.0, **values)
+
+
+@pytest.mark.backend_free
+def test_the_monitor_waits_for_the_warm_up_and_the_first_steps():
+    monitor = callbacks()["CollapseMonitor"]
+    assert (monitor.start, monitor.stop) == (2, False)
+    monitor = callbacks(loss__warmup=2.5, training__collapse_monitor="stop")["CollapseMonitor"]
+    assert (monitor.start, monitor.stop) == (3, True)
+    assert "CollapseMonitor" not in callbacks(training__collapse_monitor=False)
+    assert "EMAWeights" in callbacks(training__ema_decay=0.9) and "EMAWeights" not in callbacks()
 
 
 def test_precision_is_that_of_the_networks():

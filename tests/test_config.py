@@ -71,6 +71,22 @@ MISTAKES = {
     "training.batch_size=1": "training.batch_size: expected at least 2",
     "model.width": "--set expects KEY=VALUE, got 'model.width'",
     "seed=-1": "seed: expected a whole number from 0 to",
+    "model.width=30": "model.width: expected a multiple of 4 for the convnet, got 30",
+    "training.collapse_monitor=maybe": "training.collapse_monitor: expected true or false or one of stop, got 'maybe'",
+}
+TOGETHER = {
+    "model.network=infogan data.image_size=30": "data.image_size: expected a multiple of 4 for model.network=infogan",
+    "model.network=wae data.image_size=28": "data.image_size: expected a multiple of 8 for model.network=wae, got 28",
+    "model.network=transformer data.image_size=28": "data.image_size: expected a multiple of model.patch = 8, got 28",
+    "model.network=transformer model.width=36 model.heads=8": "model.width: expected a multiple of 4 and of",
+    "model.network=wae loss.scale=per_pixel": "loss.scale: expected no scale per pixel with model.network=wae",
+    "model.network=infogan loss.likelihood=bernoulli": "loss.likelihood: expected a density with model.network=infogan",
+    "loss.mae_weight=5000 loss.scale=learned": "loss.mae_weight: expected none with loss.scale=learned",
+    "loss.likelihood=bernoulli loss.scale=learned": "loss.scale: expected 1.0, for it sets a scale, which loss.lik",
+    "loss.likelihood=bernoulli loss.mae_weight=9": "loss.mae_weight: expected none, for it sets a scale",
+    "loss.likelihood=discretised_logistic loss.scale=optimal": "loss.scale: expected a number, learned or per_pixel",
+    "model.name=vae loss.group_size=5": "loss.group_size: expected a divisor of model.latent_dim = 128, got 5",
+    "model.critic_spectral_norm=true": "model.critic_norm: expected none with model.critic_spectral_norm",
 }
 
 
@@ -80,6 +96,20 @@ def test_a_mistake_is_told_in_one_line(assignment):
         changed(assignment)
     assert MISTAKES[assignment] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("assignments", TOGETHER)
+def test_a_contradiction_is_told_in_one_line(assignments):
+    with pytest.raises(UserError) as caught:
+        changed(*assignments.split())
+    assert str(caught.value).startswith(TOGETHER[assignments])
+    assert "\n" not in str(caught.value)
+
+
+def test_sizes_that_only_some_networks_take():
+    changed("model.network=infogan", "data.image_size=28")
+    changed("model.network=mlp", "data.image_size=31", "data.channels=1")
+    changed("model.network=transformer", "data.image_size=28", "model.patch=7")
 
 
 def test_batch_moments_need_a_batch():

@@ -6,6 +6,7 @@ import pytest
 
 from gamix_keras import latent_space
 from gamix_keras.latent_space import linear, norm_corrected, spherical
+from gamix_keras.samplers import PrincipalAxes, PriorSampler
 
 T = np.linspace(0, 1, 5)
 A, B = np.array([3.0, 0.0, 0.0], "float32"), np.array([0.0, 3.0, 0.0], "float32")
@@ -68,6 +69,21 @@ def test_traverse_moves_one_latent_by_sigmas_of_its_own_posterior():
     np.testing.assert_allclose(variants[0, :, 0, 0, 0], 1)
 
 
+def test_traverse_axes_moves_along_an_axis_of_the_whole_distribution():
+    axes = np.array([[0.6, 0.8, 0, 0], [0, 0, 1, 0], [0.8, -0.6, 0, 0], [0, 0, 0, 1]], "float32")
+    principal = PrincipalAxes(np.full(4, 9.0, "float32"), axes, np.array([5, 2, 1, 0.5], "float32"))
+    walks = latent_space.traverse_axes(Identity(), OTHER, principal, axes=(1, 0), deltas=(-1, 0, 2))
+    assert walks.shape == (2, 3, 2, 2, 1)
+    np.testing.assert_allclose(walks[0, 2].ravel(), [1, 1, 5, 1])
+    np.testing.assert_allclose(walks[1].reshape(3, 4), [[-2, -3, 1, 1], [1, 1, 1, 1], [7, 9, 1, 1]], atol=1e-6)
+
+
+def test_draws_come_from_the_sampler_that_is_given():
+    drawn = latent_space.draw(Identity(), 5, seed=3, sampler=PriorSampler(4), temperature=2.0, truncation=0.5)
+    expected = PriorSampler(4).sample(5, seed=3, temperature=2.0, truncation=0.5)
+    np.testing.assert_array_equal(drawn.reshape(5, 4), expected)
+
+
 def test_draws_are_those_of_the_model_whatever_the_batch():
     few, many = (latent_space.draw(Identity(), 5, seed=3, batch_size=size) for size in (2, 64))
     np.testing.assert_array_equal(few, many)
@@ -89,6 +105,10 @@ def test_draws_are_those_of_the_model_whatever_the_batch():
         (
             lambda: latent_space.traverse(Identity(), IMAGE, dims=(4,)),
             "dims: expected latents from 0 to 3, got",
+        ),
+        (
+            lambda: latent_space.traverse_axes(Identity(), IMAGE, PrincipalAxes(*np.eye(3, 4, dtype="float32")), (9,)),
+            "axes: expected axes from 0 to 3, got",
         ),
     ],
 )

@@ -1,6 +1,17 @@
 """Keras callbacks."""
 
+from gamix_keras.callbacks.collapse import CollapseMonitor
+from gamix_keras.callbacks.ema import EMAWeights
 from gamix_keras.callbacks.history import EpochCheckpoint, EpochHistory
 from gamix_keras.callbacks.sample_grid import SampleGrid
+from gamix_keras.callbacks.schedules import Schedule, WeightSchedule
 
-__all__ = ["EpochCheckpoint", "EpochHistory", "SampleGrid"]
+__all__ = [
+    "CollapseMonitor",
+    "EMAWeights",
+    "EpochCheckpoint",
+    "EpochHistory",
+    "SampleGrid",
+    "Schedule",
+    "WeightSchedule",
+]

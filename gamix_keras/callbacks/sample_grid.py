@@ -15,7 +15,8 @@ class SampleGrid(keras.callbacks.Callback):
     """Writes ``epoch-0040.png``: originals, their reconstructions from the mean, and samples of the prior.
 
     The images and the draws of the prior are the same every time, so that epochs can be compared. The model's
-    own random state is not touched: a run with the callback trains exactly as one without.
+    own random state is not touched: a run with the callback trains exactly as one without. A model that keeps an
+    average of its weights is drawn with that.
 
     Args:
         images: Held-out images (N, H, W, C) in [-1, 1].
@@ -44,11 +45,9 @@ class SampleGrid(keras.callbacks.Callback):
             self._write()
 
     def _write(self) -> None:
-        model = self.model
-        rows = {
-            "original": self.images,
-            "reconstruction": ops.convert_to_numpy(model.reconstruct(self.images)),
-            "sample": ops.convert_to_numpy(model.sample(len(self.images), seed=self.seed)),
-        }
+        with self.model.averaged():
+            reconstruction = ops.convert_to_numpy(self.model.reconstruct(self.images))
+            sample = ops.convert_to_numpy(self.model.sample(len(self.images), seed=self.seed))
+        rows = {"original": self.images, "reconstruction": reconstruction, "sample": sample}
         plots.save_rows(rows, self.folder / f"epoch-{self.finished:04d}.png")
         self.written = self.finished

@@ -1,7 +1,31 @@
-"""Layers: sampling, moments of q(z), learned scale, residual blocks, normalisation."""
+"""Layers: sampling, moments of q(z), learned scale, residual blocks, normalisation, attention, resampling."""
 
+from gamix_keras.layers.attention import AddPositions, PrependToken, TransformerBlock
+from gamix_keras.layers.blur import BlurResample2D
+from gamix_keras.layers.ema import MovingAverage
 from gamix_keras.layers.moments import AggregateMoments
+from gamix_keras.layers.normalisation import GroupNormalization, PlaneNormalization, ScaleShift, make_normalisation
+from gamix_keras.layers.residual import PreActivatedConv, ResidualBlock
 from gamix_keras.layers.sampling import GaussianSampling
 from gamix_keras.layers.scale import LearnedLogScale
+from gamix_keras.layers.spectral import SpectralNorm
+from gamix_keras.layers.subpixel import DepthToSpace
 
-__all__ = ["AggregateMoments", "GaussianSampling", "LearnedLogScale"]
+__all__ = [
+    "AddPositions",
+    "AggregateMoments",
+    "BlurResample2D",
+    "DepthToSpace",
+    "GaussianSampling",
+    "GroupNormalization",
+    "LearnedLogScale",
+    "MovingAverage",
+    "PlaneNormalization",
+    "PreActivatedConv",
+    "PrependToken",
+    "ResidualBlock",
+    "ScaleShift",
+    "SpectralNorm",
+    "TransformerBlock",
+    "make_normalisation",
+]

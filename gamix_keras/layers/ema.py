@@ -75,7 +75,7 @@ class MovingAverage(keras.layers.Layer):
     @contextmanager
     def swapped(self, variables: Sequence[keras.Variable]) -> Iterator[None]:
         """The averages are in the variables within the context; nothing happens before the first training step."""
-        ready = float(ops.convert_to_numpy(self.steps)) > 0
+        ready = self._has_begun()
         if ready:
             self.swap(variables)
         try:
@@ -83,6 +83,15 @@ class MovingAverage(keras.layers.Layer):
         finally:
             if ready:
                 self.swap(variables)
+
+    def adopt(self, variables: Sequence[keras.Variable]) -> None:
+        """Assigns the averages to the variables; nothing happens before the first training step."""
+        if self._has_begun():
+            for average, variable in zip(self.averages, variables, strict=True):
+                variable.assign(ops.copy(average))
+
+    def _has_begun(self) -> bool:
+        return float(ops.convert_to_numpy(self.steps)) > 0
 
     def get_config(self) -> dict[str, Any]:
         """Decay and start."""

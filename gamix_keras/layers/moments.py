@@ -26,13 +26,19 @@ class AggregateMoments(keras.layers.Layer):
     | `full` | Cov(mean) + diag E[exp(log_var)], shape (D, D) | its covariance; needs B > D or running moments |
 
     Population variance (divided by B) throughout: the sample variance would move the optimum. A batch estimate is
-    noisy: with unit variances the `means` KL of B points in D dimensions has the irreducible floor
-    0.5 D (-log(2 / B) - digamma((B - 1) / 2)) nats, 56.5 at B = 10 and D = 512.
+    noisy, and the KL of noisy moments is biased upwards (it is convex in them): with unit variances the `means` KL of
+    B points in D dimensions has the irreducible floor 0.5 D (-log(2 / B) - digamma((B - 1) / 2)) nats, 56.5 at B = 10
+    and D = 512, and small batches pull the posteriors to where the noise costs least. `total` has less of it, since
+    E[exp(log_var)] hardly varies; `full` has more, by up to D terms for each of the others. Costs: O(B D) time for the
+    first two, O(B D^2) and one Cholesky factor, O(D^3), for `full`.
 
     **Running moments** (`momentum` given) remove the floor. A bias-corrected exponential average over batches
     supplies the *value* at which the divergence and its derivative are taken, while the gradient flows through the
-    batch's moments: value = average + batch - stop_gradient(batch). It costs two vectors (or a matrix) of state and
-    lags 1 / (1 - momentum) batches behind the encoder.
+    batch's moments: value = average + batch - stop_gradient(batch). It costs three vectors of state (with `full` one
+    of them is a matrix). Its bias is a lag of about 1 / (1 - momentum) batches behind the encoder, and the floor of
+    about B (1 + momentum) / (1 - momentum) images instead of B. On 1,024 free posteriors of 8 dimensions, `total`,
+    the true loss ended 0.0016 nats above its optimum with momentum 0.99 at B = 8, 0.085 with the moments of batches
+    of 8, 0.0014 with those of 256.
 
     Args:
         kind: `means`, `total` or `full`.

@@ -1,6 +1,6 @@
 """Terms of an objective as `keras.losses.Loss` classes, in nats per image."""
 
-from gamix_keras.losses.adversarial import AdversarialLoss
+from gamix_keras.losses.adversarial import AdversarialLoss, gradient_ratio, slope_penalty
 from gamix_keras.losses.divergences import MixtureKL, MomentKL, StandardKL
 from gamix_keras.losses.likelihoods import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
 from gamix_keras.losses.variance import PosteriorVariance
@@ -15,4 +15,6 @@ __all__ = [
     "MomentKL",
     "PosteriorVariance",
     "StandardKL",
+    "gradient_ratio",
+    "slope_penalty",
 ]

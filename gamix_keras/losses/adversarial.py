@@ -1,4 +1,4 @@
-"""What the critic and the generator minimise."""
+"""What the critic and the generator minimise, the penalty on the critic's slope, and the adversarial term's balance."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from keras import ops
 Tensor = Any
 KINDS = ("bce", "hinge", "least_squares")
 ROLES = ("critic", "generator")
+SMALLEST_NORM, LARGEST_RATIO = 1e-4, 1e4
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
@@ -62,3 +63,34 @@ class AdversarialLoss(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """Kind, role and Keras's own."""
         return {**super().get_config(), "kind": self.kind, "role": self.role}
+
+
+def slope_penalty(gradients: Tensor, patches: int) -> Tensor:
+    """R1 = 1/2 E |grad_x D(x)|^2 / n over real images (Mescheder 2018, eq. 9 without its gamma), >= 0.
+
+    D(x) is the sum of an image's n patch logits. Dividing by n keeps the penalty on the scale of the critic's loss, a
+    mean over patches: for patches that share no pixel it is the mean of each patch's own penalty, for n = 1 the
+    published formula.
+
+    Args:
+        gradients: of D by each image, (B, H, W, C).
+        patches: n.
+
+    Returns:
+        A scalar, float32.
+    """
+    return 0.5 * ops.mean(ops.sum(ops.square(ops.cast(gradients, "float32")), axis=(1, 2, 3))) / patches
+
+
+def gradient_ratio(reconstruction: Tensor, adversarial: Tensor) -> Tensor:
+    """|g_rec| / (|g_adv| + 1e-4), within [0, 1e4], gradient stopped: VQGAN's adaptive weight (Esser 2021, eq. 7).
+
+    Args:
+        reconstruction: gradient of the reconstruction term by the kernel of the decoder's last layer.
+        adversarial: gradient of the adversarial term by the same kernel.
+
+    Returns:
+        A scalar, float32.
+    """
+    norms = [ops.sqrt(ops.sum(ops.square(ops.cast(g, "float32")))) for g in (reconstruction, adversarial)]
+    return ops.stop_gradient(ops.clip(norms[0] / (norms[1] + SMALLEST_NORM), 0.0, LARGEST_RATIO))

@@ -7,6 +7,7 @@ from gamix_keras.metrics.aggregate import (
     mutual_information,
     prior_discrepancy,
 )
+from gamix_keras.metrics.diagnosis import Finding, Thresholds, collapsed_dimensions, diagnose
 from gamix_keras.metrics.extractors import EXTRACTORS, feature_extractor
 from gamix_keras.metrics.feature_statistics import (
     FeatureStatistics,
@@ -49,14 +50,18 @@ __all__ = [
     "FeatureExtractor",
     "FeatureMoments",
     "FeatureStatistics",
+    "Finding",
     "KernelDistance",
     "LatentStatistics",
     "ManifoldScores",
     "MutualInformation",
     "PeakSignalToNoise",
+    "Thresholds",
     "UniformSubset",
     "cached_statistics",
+    "collapsed_dimensions",
     "content_hash",
+    "diagnose",
     "effective_rank",
     "extract_statistics",
     "feature_extractor",

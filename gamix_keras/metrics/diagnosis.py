@@ -130,7 +130,7 @@ def _dead_latents(statistics: Statistics, thresholds: Thresholds) -> Finding | N
 
 _COLLAPSED = (
     "the decoder ignores z. Lower beta (or, for GAMIX, variance_weight), learn the likelihood's scale "
-    "(loss.scale=learned), warm the KL up over more steps, or set free bits; then check the learning rate."
+    "(loss.scale=learned), warm the KL up (loss.warmup), or set loss.free_bits; then check the learning rate."
 )
 _HALF_DEAD = (
     "unused latents do no harm but buy nothing: fewer latents will do as well. If reconstructions are poor, learn the "
@@ -168,9 +168,9 @@ def _critic_overpowers(statistics: Statistics, thresholds: Thresholds) -> Findin
     real, fake = losses
     message = f"critic loss {real:.2g} on real and {fake:.2g} on reconstructed images, both below {thresholds.critic:g}"
     advice = (
-        "the critic always wins, so its gradient says little. Start it later or ramp it up (WeightSchedule on "
-        "adversarial_weight_variable), lower its learning rate, constrain its kernels (spectral norm) or penalise its "
-        "gradient (R1)."
+        "the critic always wins, so its gradient says little. Lower its learning rate, penalise its slope "
+        "(loss.r1_weight), hold its kernels (model.critic_spectral_norm), or let its term set in later "
+        "(loss.adversarial_start and adversarial_ramp; in code, WeightSchedule)."
     )
     return Finding("critic-overpowering", message, advice)
 

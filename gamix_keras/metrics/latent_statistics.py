@@ -20,7 +20,7 @@ _ACTIVE_VARIANCE = 0.01
 # Posterior variance: Dai & Wipf 2019 find values near 0 (the dimension carries information) or near 1 (it repeats
 # the prior) and little between; a tenth of the way from either end is our reading of "near".
 _INFORMATIVE_VARIANCE, _SUPERFLUOUS_VARIANCE = 0.1, 0.9
-_HISTOGRAM_EDGES = np.append(np.linspace(0.0, 1.2, 49), np.inf)
+HISTOGRAM_EDGES = np.append(np.linspace(0.0, 1.2, 49), np.inf)
 
 
 def effective_rank(singular_values: np.ndarray) -> float:
@@ -76,7 +76,7 @@ class LatentStatistics:
         self.latent_dim, self.seed = latent_dim, seed
         self.means = FeatureMoments(latent_dim)
         self._variance_sum, self._kl_sum = np.zeros(latent_dim), np.zeros(latent_dim)
-        self._histogram = np.zeros(len(_HISTOGRAM_EDGES) - 1, dtype=np.int64)
+        self._histogram = np.zeros(len(HISTOGRAM_EDGES) - 1, dtype=np.int64)
         self._subset = UniformSubset(2 * latent_dim, keep, seed)
 
     @property
@@ -105,7 +105,7 @@ class LatentStatistics:
         variance = np.exp(log_var)
         self._variance_sum += variance.sum(axis=0)
         self._kl_sum += ops.convert_to_numpy(gaussian.kl_to_standard(mean, log_var)).sum(axis=0, dtype=np.float64)
-        self._histogram += np.histogram(variance, _HISTOGRAM_EDGES)[0]
+        self._histogram += np.histogram(variance, HISTOGRAM_EDGES)[0]
         self._subset.update(np.concatenate([mean, log_var], axis=1))
         return self
 
@@ -171,7 +171,7 @@ class LatentStatistics:
         Returns:
             counts: (49,) integers; edges: (50,) from 0 to 1.2 in steps of 0.025, then infinity.
         """
-        return self._histogram.copy(), _HISTOGRAM_EDGES.copy()
+        return self._histogram.copy(), HISTOGRAM_EDGES.copy()
 
     def dimension_kinds(self) -> dict[str, int]:
         """Counts of dimensions by mean posterior variance: near 0, near 1 or between.

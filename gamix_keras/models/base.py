@@ -100,6 +100,11 @@ class ImageVAE(PhasedModel):
         """
         return nullcontext() if self.ema is None else self.ema.swapped(self.averaged_variables)
 
+    def adopt_average(self) -> None:
+        """Puts the moving average into the networks for good, if one is kept: for a model that is not trained on."""
+        if self.ema is not None:
+            self.ema.adopt(self.averaged_variables)
+
     def term_weight(self, name: str, value: float) -> keras.Variable:
         """Creates the weight of a term as a variable: a Python number would be frozen into the compiled step."""
         if not 0.0 <= value < float("inf"):
@@ -163,14 +168,14 @@ class ImageVAE(PhasedModel):
         return self.likelihood(images, (output, self.log_scale(output)))
 
     def common_terms(
-        self, images: Tensor, posterior: tuple[Tensor, Tensor, Tensor], training: bool
+        self, images: Tensor, posterior: tuple[Tensor, Tensor, Tensor], training: bool, output: Tensor | None = None
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """The terms that every VAE logs, and the decoder's output from z.
+        """The terms that every VAE logs, and the decoder's output from z, unless it is given.
 
         `psnr` is of what training sees (a sample's reconstruction); in validation it is of the posterior mean's.
         """
         mean, log_var, z = posterior
-        output = self.decoder(z, training=training)
+        output = self.decoder(z, training=training) if output is None else output
         reconstruction = self.negative_log_likelihood(images, output)
         kl = self.kl(mean, log_var)
         shown = output if training else self.decoder(mean, training=False)
@@ -205,10 +210,14 @@ class ImageVAE(PhasedModel):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ImageVAE":
         """Rebuilds the parts and the model."""
-        restore = keras.saving.deserialize_keras_object
-        is_part = lambda value: isinstance(value, dict) and "class_name" in value  # noqa: E731
-        parts = {k: restore(v, custom_objects=custom_objects) if is_part(v) else v for k, v in config.items()}
-        return cls(**parts)
+        return cls(**rebuilt_parts(config, custom_objects))
+
+
+def rebuilt_parts(config: dict[str, Any], custom_objects: Any = None) -> dict[str, Any]:
+    """A configuration with every serialised part made an object again; numbers and names stay."""
+    restore = keras.saving.deserialize_keras_object
+    is_part = lambda value: isinstance(value, dict) and "class_name" in value  # noqa: E731
+    return {k: restore(v, custom_objects=custom_objects) if is_part(v) else v for k, v in config.items()}
 
 
 def _tensor(values: Any) -> Tensor:

@@ -17,6 +17,8 @@ class VAE(ImageVAE):
     Logs `loss`, `reconstruction`, `kl` (after free bits, if any), `elbo` (beta = 1, no free bits), `psnr`,
     `active_units`.
 
+    A warm-up of the KL is a schedule: `WeightSchedule("beta_weight", Schedule(end=1.0, length=5000))`.
+
     Args:
         encoder, decoder, likelihood, seed: see `ImageVAE`.
         beta: weight of the KL, >= 0; kept in the variable `beta_weight`, which schedules may assign.

@@ -1,6 +1,6 @@
 """Samplers: approximations of the aggregate posterior q(z) that new latents are drawn from."""
 
-from gamix_keras.samplers.axes import PrincipalAxes, principal_axes
+from gamix_keras.samplers.axes import PrincipalAxes, axes_of, principal_axes
 from gamix_keras.samplers.base import Sampler, truncate
 from gamix_keras.samplers.fit import SAMPLERS, fit_sampler, load_sampler, save_sampler
 from gamix_keras.samplers.gaussian import FullGaussianSampler
@@ -18,6 +18,7 @@ __all__ = [
     "PriorSampler",
     "Sampler",
     "SecondStageSampler",
+    "axes_of",
     "collect_posteriors",
     "draw_latents",
     "fit_sampler",

@@ -33,7 +33,11 @@ def principal_axes(mean: np.ndarray, log_var: np.ndarray | None = None) -> Princ
     Raises:
         ValueError: where shapes do not fit, or a number is NaN or infinite.
     """
-    center, covariance = total_moments(Posteriors(mean, log_var))
+    return axes_of(*total_moments(Posteriors(mean, log_var)))
+
+
+def axes_of(center: np.ndarray, covariance: np.ndarray) -> PrincipalAxes:
+    """The principal axes of a distribution with mean (D,) and covariance (D, D), as those of `principal_axes`."""
     values, columns = np.linalg.eigh(covariance)
     axes = columns.T[::-1]
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)

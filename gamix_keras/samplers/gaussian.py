@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from gamix_keras.gaussian import LOG_2PI, VARIANCE_EPSILON
+from gamix_keras.samplers.axes import PrincipalAxes, axes_of
 from gamix_keras.samplers.base import Sampler, Tensor
 from gamix_keras.samplers.posteriors import Posteriors, checked, total_moments
 
@@ -53,6 +54,11 @@ class FullGaussianSampler(Sampler):
     def transform(self, eps: Tensor, choice: Tensor) -> Tensor:
         """m + L eps."""
         return self.mean + ops.matmul(eps, ops.transpose(self.factor))
+
+    def principal_axes(self) -> PrincipalAxes:
+        """The principal axes of S: those of the q(z) that it was fitted to."""
+        factor = ops.convert_to_numpy(self.factor).astype("float64")
+        return axes_of(ops.convert_to_numpy(self.mean), factor @ factor.T)
 
     def log_density(self, z: Tensor) -> Tensor:
         """log N(z; m, S) at T = 1, shape (B,), nats."""

@@ -1,5 +1,6 @@
 """The generic training and test step on JAX, where every variable's value travels as state."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -22,6 +23,11 @@ class JaxSteps:
     def default_jit() -> bool:
         """Without jit, every operation of a step is dispatched alone: seconds a step."""
         return True
+
+    @staticmethod
+    def input_gradient(function: Callable, inputs: Any, again: bool = False) -> tuple[Any, Any]:
+        """The gradient of a scalar by the inputs, and whatever came with it; see `PhasedModel`."""
+        return jax.grad(function, has_aux=True)(inputs)
 
     def train_step(self, state: State, data: Any) -> tuple[dict[str, Any], State]:
         """Minimises each phase once on a batch and returns the logs so far in the epoch, and the new state."""

@@ -30,6 +30,12 @@ class PhasedModel(_backend_steps(), keras.Model):
     Interface: a subclass implements `call`, `phases()` and `phase_names`, and fills `self.trackers`, a dict of
     `keras.metrics.Metric` by term name. Its own dtype is float32: the networks inside may be mixed, and each
     phase's optimizer scales its own loss, so an overflow in one phase skips only that phase's update.
+
+    A term that itself needs a gradient (a penalty on a critic's slope, a ratio of gradients) asks
+    `self.input_gradient(function, inputs, again=False)`, which each backend's steps define: `function(inputs)`
+    returns (scalar, other), and it returns (d scalar / d inputs, other). The gradient can be differentiated again,
+    by the variables that the function reads, where `again` is True; `other` can be only then. The function must
+    not change a variable (no batch statistics, no dropout): on JAX it is traced within the step's trace.
     """
 
     def __init__(self, **kwargs: Any) -> None:

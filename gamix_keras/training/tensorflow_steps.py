@@ -1,5 +1,6 @@
 """The generic training and test step on TensorFlow."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +15,14 @@ class TensorFlowSteps:
     def default_jit() -> bool:
         """XLA pays on a GPU; on a CPU it is slower than TensorFlow's own kernels."""
         return bool(tf.config.list_physical_devices("GPU"))
+
+    @staticmethod
+    def input_gradient(function: Callable, inputs: tf.Tensor, again: bool = False) -> tuple[tf.Tensor, Any]:
+        """The gradient of a scalar by the inputs, and whatever came with it; see `PhasedModel`."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(inputs)
+            value, other = function(inputs)
+        return tape.gradient(value, inputs), other
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Minimises each phase once on a batch and returns the logs so far in the epoch."""

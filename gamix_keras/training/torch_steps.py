@@ -1,5 +1,6 @@
 """The generic training and test step on PyTorch."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +15,16 @@ class TorchSteps:
     def default_jit() -> bool:
         """`torch.compile` costs minutes here and gains nothing."""
         return False
+
+    @staticmethod
+    def input_gradient(function: Callable, inputs: torch.Tensor, again: bool = False) -> tuple[torch.Tensor, Any]:
+        """The gradient of a scalar by the inputs, and whatever came with it; see `PhasedModel`."""
+        # Keras evaluates without gradients, and this term needs one even there.
+        with torch.enable_grad():
+            leaf = inputs.detach().requires_grad_()
+            value, other = function(leaf)
+            (gradient,) = torch.autograd.grad(value, leaf, create_graph=again)
+        return gradient, other
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Minimises each phase once on a batch and returns the logs so far in the epoch."""

