@@ -1,21 +1,32 @@
-"""Arrays to pictures: grids of images as PNG. Computes nothing.
+"""Arrays to pictures: grids of images and charts, as PNG. Computes nothing.
 
-Images are arrays (N, H, W, C) in [-1, 1], C = 1 or 3 (a fourth channel is not shown).
+Images are arrays (N, H, W, C) in [-1, 1], C = 1 or 3 (a fourth channel is not shown). Functions called ``save_...``
+write a file, those called ``..._png`` return the bytes of one.
 """
 
+import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gamix_keras.files import replacing
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 Path = str | os.PathLike
+Point = tuple[float, float]  # a value, and half of its interval
 
 GAP = 2
 LABEL_SIZE = 13
 SMALLEST_TILE = 64
+CHART_SIZE, CHART_DPI = (3.6, 2.3), 150
+WIDE_CHART_SIZE = (7.2, 3.0)
+COLOURS = ("#2f6db3", "#d9622b", "#4a9a5b", "#8a5fb0", "#7f7f7f")
+_DOTS = {"markersize": 4, "linewidth": 1.2, "capsize": 2}
 PAPER = (255, 255, 255)
 INK = (40, 40, 40)
 
@@ -45,6 +56,15 @@ def save_rows(rows: Mapping[str, np.ndarray], path: Path, column_labels: Sequenc
         column_labels: What stands above the columns.
         title: A line above everything.
     """
+    _save(_labelled(rows, column_labels, title), path)
+
+
+def rows_png(rows: Mapping[str, np.ndarray], column_labels: Sequence[str] = ()) -> bytes:
+    """The picture of ``save_rows``."""
+    return _bytes(_labelled(rows, column_labels, ""))
+
+
+def _labelled(rows: Mapping[str, np.ndarray], column_labels: Sequence[str], title: str) -> Image.Image:
     sheet = _grid(list(rows.values()))
     step = (sheet.height - GAP) / len(rows)
     left = _text_width(rows) + 2 * GAP
@@ -58,7 +78,7 @@ def save_rows(rows: Mapping[str, np.ndarray], path: Path, column_labels: Sequenc
     for i, label in enumerate(column_labels):
         _write(canvas, (left + tile * (i + 0.5), offset - top / 2), label, "mm")
     _write(canvas, (left + GAP, top / 2), title, "lm")
-    _save(canvas, path)
+    return canvas
 
 
 def _grid(rows: Sequence[np.ndarray]) -> Image.Image:
@@ -100,3 +120,107 @@ def _write(canvas: Image.Image, place: tuple[float, float], text: str, anchor: s
 def _save(picture: Image.Image, path: Path) -> None:
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG")
+
+
+def _bytes(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def lines_png(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, x_label: str, log: bool = False
+) -> bytes:
+    """Draw lines over one axis.
+
+    Args:
+        lines: Label to x and y; what is not finite is left out.
+        title: A line above.
+        x_label: What x counts, in whole numbers.
+        log: Whether y is drawn on a logarithmic axis.
+    """
+
+    def draw(axes: "Axes") -> None:
+        for colour, (label, (x, y)) in zip(COLOURS, lines.items(), strict=False):
+            marker = "o" if len(x) < 3 else None
+            axes.plot(x, y, label=label, color=colour, linewidth=1.4, marker=marker, markersize=3)
+        if len(lines) > 1:
+            axes.legend(frameon=False, fontsize=7)
+        if log:
+            axes.set_yscale("log")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+
+    return _chart(draw, title, x_label)
+
+
+def bars_png(edges: Sequence[float], heights: Sequence[float], title: str, x_label: str) -> bytes:
+    """Draw a histogram of bars between N + 1 finite edges."""
+
+    def draw(axes: "Axes") -> None:
+        axes.bar(edges[:-1], heights, np.diff(edges), align="edge", color=COLOURS[0])
+
+    return _chart(draw, title, x_label)
+
+
+def groups_png(series: Mapping[str, Mapping[str, Point]], title: str) -> bytes:
+    """Draw a group of dots for each category, one dot of each series, with their intervals.
+
+    Args:
+        series: Label to category to value and half of its interval; a category may be missing.
+        title: A line above.
+    """
+    categories = list(dict.fromkeys(name for points in series.values() for name in points))
+    step = 0.6 / len(series)
+
+    def draw(axes: "Axes") -> None:
+        for i, (colour, (label, points)) in enumerate(zip(COLOURS, series.items(), strict=False)):
+            places = [categories.index(name) + (i + 0.5) * step - 0.3 for name in points]
+            axes.errorbar(places, *zip(*points.values(), strict=True), fmt="o", label=label, color=colour, **_DOTS)
+        axes.set_xticks(range(len(categories)), categories)
+        axes.set_xlim(-0.5, len(categories) - 0.5)
+        _legend(axes, len(series))
+
+    return _chart(draw, title, "", WIDE_CHART_SIZE)
+
+
+def sweep_png(lines: Mapping[str, Sequence[tuple[float, float, float]]], title: str, x_label: str) -> bytes:
+    """Draw lines over a logarithmic axis, with intervals.
+
+    Args:
+        lines: Label to points of x > 0, value and half of its interval.
+        title: A line above.
+        x_label: What x is.
+    """
+
+    def draw(axes: "Axes") -> None:
+        for colour, (label, points) in zip(COLOURS, lines.items(), strict=False):
+            x, y, halves = zip(*points, strict=True)
+            axes.errorbar(x, y, halves, fmt="o-", label=label, color=colour, **_DOTS)
+        axes.set_xscale("log")
+        _legend(axes, len(lines))
+
+    return _chart(draw, title, x_label, WIDE_CHART_SIZE)
+
+
+def _legend(axes: "Axes", entries: int) -> None:
+    """Beside the axes, where it hides nothing."""
+    if entries > 1:
+        axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _chart(draw: Callable[["Axes"], None], title: str, x_label: str, size: tuple[float, float] = CHART_SIZE) -> bytes:
+    # Imported here: it takes half a second, and only a report needs it. A bare Figure leaves no global state behind.
+    from matplotlib.figure import Figure
+
+    figure = Figure(size, CHART_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    draw(axes)
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.set_xlabel(x_label, fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -8,7 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-RECORDED_PACKAGES = ("gamix_keras", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy")
+_BACKENDS = ("tensorflow", "tensorflow-cpu", "jax", "torch")
+RECORDED_PACKAGES = ("gamix_keras", "keras", *_BACKENDS, "numpy", "scipy", "scikit-learn")
 
 
 def session(from_epoch: int) -> dict[str, Any]:
@@ -19,9 +20,14 @@ def session(from_epoch: int) -> dict[str, Any]:
         "command": sys.argv,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {name: version for name in RECORDED_PACKAGES if (version := _version(name))},
+        "versions": versions(),
         "git": _git_state(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that numbers depend on, where they are installed."""
+    return {name: version for name in RECORDED_PACKAGES if (version := _version(name))}
 
 
 def _version(package: str) -> str | None:

@@ -1,5 +1,7 @@
 """Pictures: the pixels are the images'."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -61,3 +63,38 @@ def test_rows_may_differ_in_length_and_carry_labels(tmp_path):
     labels, sheet = picture[:, :-side], picture[-2 * (64 + plots.GAP) :, -side:]
     assert (labels < 100).any()
     assert ((sheet == 0).all(axis=-1).sum(), (sheet == 128).all(axis=-1).sum()) == (2 * 64 * 64, 3 * 64 * 64)
+
+
+def opened(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def test_rows_as_bytes_are_the_picture_of_the_file(tmp_path):
+    rows = {"a": flat(2, -1.0), "b": flat(2, 0.5)}
+    plots.save_rows(rows, tmp_path / "a.png", ("1", "2"))
+    assert np.array_equal(opened(plots.rows_png(rows, ("1", "2"))), read(tmp_path / "a.png"))
+
+
+def has_colour(picture, colour):
+    return (picture == [int(colour[i : i + 2], 16) for i in (1, 3, 5)]).all(axis=-1).any()
+
+
+def test_lines_have_a_colour_each():
+    picture = opened(plots.lines_png({"a": ([1, 2, 3], [0.0, 1.0, 4.0]), "b": ([2], [2.0])}, "title", "epoch"))
+    assert has_colour(picture, plots.COLOURS[0]) and has_colour(picture, plots.COLOURS[1])
+    assert not has_colour(picture, plots.COLOURS[2])
+
+
+def test_a_line_on_a_logarithmic_axis_is_straight():
+    x = np.arange(1, 60)
+    shapes = [opened(plots.lines_png({"a": (x, y)}, "", "x", log)) for y, log in ((10.0**x, True), (x * 1.0, False))]
+    blue = [np.argwhere((s == [47, 109, 179]).all(axis=-1)) for s in shapes]
+    slopes = [np.corrcoef(points.T)[0, 1] for points in blue]
+    assert max(slopes) < -0.999
+
+
+def test_bars_are_as_wide_as_their_bins():
+    picture = opened(plots.bars_png([0.0, 1.0, 4.0], [1, 0], "title", "x"))
+    blue = (picture == [47, 109, 179]).all(axis=-1).any(axis=0).sum()
+    both = opened(plots.bars_png([0.0, 1.0, 4.0], [1, 1], "title", "x"))
+    assert (both == [47, 109, 179]).all(axis=-1).any(axis=0).sum() > 3 * blue

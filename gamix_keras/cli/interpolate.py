@@ -1,6 +1,6 @@
 """Walk from one image to another in a run's latent space (the paper's transitions).
 
-  gamix-keras interpolate runs/mine anna.jpg ben.jpg --steps 10 --out walk.png
+  gamix-keras interpolate runs/mine anna.jpg ben.jpg --steps 10 --path spherical --out walk.png
 
 An image is a file, or held-out:N for the N-th held-out image of the run's own data.
 """
@@ -20,7 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("second", metavar="IMAGE_B", help="where it ends")
     parser.add_argument("--steps", metavar="N", type=whole_number(2), default=8, help="images (default: 8)")
     parser.add_argument(
-        "--along", metavar="PATH", choices=PATHS, default=PATHS[0], help="linear (default), spherical, norm"
+        "--path",
+        metavar="NAME",
+        dest="along",
+        choices=PATHS,
+        default=PATHS[0],
+        help="linear (default), spherical, or norm: straight, at norms between those of the ends",
     )
     parser.add_argument("--out", metavar="FILE.png", type=picture_path, help="default: RUN/interpolation.png")
 

@@ -12,15 +12,19 @@ from types import ModuleType
 from typing import NoReturn
 
 from gamix_keras import __version__
-from gamix_keras.cli import interpolate, presets, sample, train, traverse
+from gamix_keras.cli import evaluate, export, interpolate, presets, report, sample, study, train, traverse
 from gamix_keras.settings import UserError
 
 COMMANDS: dict[str, ModuleType] = {
     "presets": presets,
     "train": train,
+    "evaluate": evaluate,
+    "report": report,
     "sample": sample,
     "interpolate": interpolate,
     "traverse": traverse,
+    "export": export,
+    "study": study,
 }
 
 

@@ -30,12 +30,31 @@ def positive_number(text: str) -> float:
     return value
 
 
+def not_negative_number(text: str) -> float:
+    """Read a finite number of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+    return value
+
+
 def number_list(text: str) -> tuple[int, ...]:
     """Read whole numbers with commas between them: ``"0,1"``."""
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts):
         raise argparse.ArgumentTypeError(f"expected whole numbers with commas between them, got {text!r}")
     return tuple(int(part) for part in parts)
+
+
+def name_list(text: str) -> tuple[str, ...]:
+    """Read different names with commas between them: ``"prior,mixture"``."""
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts) or len(set(parts)) < len(parts):
+        raise argparse.ArgumentTypeError(f"expected different names with commas between them, got {text!r}")
+    return parts
 
 
 def picture_or_folder(text: str) -> str:

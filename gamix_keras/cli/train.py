@@ -98,6 +98,9 @@ def _fit(prepared: "Session") -> None:
     try:
         session.fit(prepared)
     except KeyboardInterrupt:
-        done, _ = prepared.run.latest_checkpoint()
-        hint = f"`gamix-keras train --resume --out {prepared.run.path}` goes on"
-        raise KeyboardInterrupt(f"interrupted after {done} whole epochs; {hint}") from None
+        run = prepared.run
+        done = f"{run.latest_checkpoint()[0]} whole epochs"
+        if run.has_second_stage():
+            done += f" and {run.second_stage.latest_checkpoint()[0]} of the second stage"
+        hint = f"`gamix-keras train --resume --out {run.path}` goes on"
+        raise KeyboardInterrupt(f"interrupted after {done}; {hint}") from None

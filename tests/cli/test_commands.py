@@ -1,5 +1,8 @@
 """`sample`, `interpolate` and `traverse` on a trained run."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,8 +13,8 @@ def size(path):
 
 
 def test_a_sheet_of_samples(cli, trained, tmp_path):
-    code, out, err = cli("sample", trained, "--count", 4, "--out", tmp_path / "s.png")
-    assert (code, err, out) == (0, "", f"4 images: {tmp_path}/s.png\n")
+    code, out, err = cli("sample", trained, "--sampler", "prior", "--count", 4, "--out", tmp_path / "s.png")
+    assert (code, err, out) == (0, "", f"sampler: prior (as asked)\n4 images: {tmp_path}/s.png\n")
     assert size(tmp_path / "s.png") == (2 * 66 + 2, 2 * 66 + 2)
 
 
@@ -26,10 +29,42 @@ def test_a_folder_of_samples_that_the_seed_fixes(cli, trained, tmp_path):
     assert not np.array_equal(first, other)
 
 
+def test_a_sampler_is_fitted_on_first_use_and_kept(cli, trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    arguments = ("sample", run, "--sampler", "mixture", "--components", 2, "--temperature", 0.7, "--count", 4)
+    first, second = (cli(*arguments, "--truncation", 2, "--out", tmp_path / f"{n}.png") for n in (1, 2))
+    assert (first[0], second[0]) == (0, 0)
+    fitted = "fitting the sampler mixture to 24 training images, components 2, covariance full"
+    assert first[1].splitlines()[:3] == ["sampler: mixture (as asked)", "latents of 24 training images", fitted]
+    assert fitted not in second[1]
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+    assert [file.name for file in (run / "samplers").iterdir()] == ["mixture.keras"]
+
+
+def test_the_best_sampler_that_was_measured_is_used_and_named(cli, trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    scores = {name: {"frechet": {"value": value}} for name, value in {"prior": 9.0, "gaussian": 7.5}.items()}
+    (run / "evaluation.json").write_text(json.dumps({"samplers": scores}))
+    code, out, _ = cli("sample", run, "--count", 1)
+    assert code == 0
+    assert out.startswith("sampler: gaussian (the lowest Frechet distance of gaussian 7.50, prior 9.00)\n")
+
+
+def test_a_second_stage_is_sampled(cli, trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    settings = ("second_stage.epochs=1", "second_stage.width=4", "second_stage.depth=1")
+    code, out, _ = cli("train", "--resume", "--out", run, "--set", *settings)
+    assert code == 0
+    assert "second stage: epochs 1 to 1 on the latents of 24 training images\n" in out
+    assert f"picture: {run}/second_stage/samples.png" in out
+    code, out, _ = cli("sample", run, "--sampler", "second_stage", "--count", 2)
+    assert (code, out) == (0, f"sampler: second_stage (as asked)\n2 images: {run}/sample.png\n")
+
+
 @pytest.mark.parametrize("along", ["linear", "spherical", "norm"])
 def test_a_walk(cli, trained, tmp_path, along):
     out = tmp_path / "walk.png"
-    arguments = ("held-out:0", "held-out:1", "--steps", 4, "--along", along, "--out", out)
+    arguments = ("held-out:0", "held-out:1", "--steps", 4, "--path", along, "--out", out)
     assert cli("interpolate", trained, *arguments)[0] == 0
     assert size(out)[0] > 6 * 66
 
@@ -39,6 +74,14 @@ def test_variants(cli, trained, tmp_path):
     code, text, _ = cli("traverse", trained, "held-out:0", "--dims", "0,2", "--scale", 5, "--out", out)
     assert (code, text) == (0, f"latents 0, 2: {out}\n")
     assert size(out)[0] > 3 * 66
+
+
+def test_principal_axes(cli, trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    code, text, _ = cli("traverse", run, "held-out:0", "--axes", "0,2", "--out", tmp_path / "axes.png")
+    fitted = "latents of 24 training images\nfitting the sampler gaussian to 24 training images"
+    assert (code, text) == (0, f"{fitted}\naxes 0, 2: {tmp_path}/axes.png\n")
+    assert size(tmp_path / "axes.png")[0] > 3 * 66
 
 
 def test_pictures_go_to_the_run_unless_told(cli, trained):
@@ -51,6 +94,11 @@ def test_pictures_go_to_the_run_unless_told(cli, trained):
     [
         (("traverse", "held-out:0", "--dims", "0,99"), "dims: expected latents from 0 to 2, got [99]"),
         (("traverse", "no-such.png"), "no-such.png"),
+        (("sample", "--sampler", "second_stage"), "--sampler: expected a run with a second stage, got"),
+        (
+            ("sample", "--sampler", "prior", "--components", "3"),
+            "--components: expected the sampler mixture with it, got prior",
+        ),
         (("interpolate", "held-out:0", "held-out:77"), "held-out:N with N from 0 to 1, got held-out:77"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Measurements: ``python -m gamix_keras.benchmarks.NAME``."""

@@ -1,0 +1,24 @@
+"""Write one page on a run: curves, pictures, scores and a diagnosis.
+
+  gamix-keras evaluate runs/mine
+  gamix-keras report runs/mine
+
+RUN/report.html needs nothing beside it. Scores are those of the last `gamix-keras evaluate`.
+"""
+
+import argparse
+
+from gamix_keras.cli import environment
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("path", metavar="RUN", help="directory of the run")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the page, and say where."""
+    opened = environment.open_run(args.path)
+    from gamix_keras.report import write_report
+
+    print(f"report: {write_report(opened)}")

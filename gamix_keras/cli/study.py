@@ -1,0 +1,75 @@
+"""Answer a question with many runs: train and evaluate them, and put them side by side.
+
+  gamix-keras study samplers --out studies/fashion --data idx:DIR --set data.image_size=28 data.channels=1 \\
+    model.stages=2
+  gamix-keras study ablation --out studies/ablation --seeds 3 --jobs 2
+  gamix-keras study cross-dataset --out studies/data --data faces folder:PATH
+
+ablation         the ELBO, + global term, + variance term, + critic
+variance-weight  loss.variance_weight over five orders of magnitude
+latent-dim       model.latent_dim
+cross-dataset    one model, several --data
+samplers         VAEs and GAMIX-VAEs, each with every sampler, second stage included
+
+The same command again goes on where it was stopped, and repeats nothing that is finished.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from gamix_keras.cli import environment
+from gamix_keras.cli.evaluate import EXTRACTORS
+from gamix_keras.cli.options import name_list, whole_number
+from gamix_keras.cli.sample import SAMPLERS
+from gamix_keras.config import UserError, Value, parse_assignments
+
+STUDIES = ("ablation", "variance-weight", "latent-dim", "cross-dataset", "samplers")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("name", metavar="STUDY", choices=STUDIES, help=", ".join(STUDIES))
+    parser.add_argument("--out", metavar="DIR", required=True, help="directory of the study")
+    parser.add_argument("--preset", metavar="NAME", default="gamix", help="the recipe to vary (default: gamix)")
+    parser.add_argument("--data", metavar="SOURCE", nargs="+", default=[], help="images; cross-dataset takes several")
+    parser.add_argument("--seeds", metavar="N", type=whole_number(1), default=1, help="runs of each row (default: 1)")
+    parser.add_argument("--jobs", metavar="N", type=whole_number(1), default=1, help="runs at a time (default: 1)")
+    shared = "a database, through which machines that see DIR share the runs: postgresql://USER@HOST/NAME"
+    parser.add_argument("--storage", metavar="URL", help=shared)
+    parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="for all rows")
+    parser.add_argument("--rows", metavar="NAME,...", type=name_list, help="only these rows (default: all)")
+    samplers = f"{', '.join(SAMPLERS)} (default: all that a run has)"
+    parser.add_argument("--samplers", metavar="NAME,...", type=name_list, help=samplers)
+    parser.add_argument("--extractor", metavar="NAME", default="efficientnet_lite0", help=EXTRACTORS)
+    parser.add_argument(
+        "--count", metavar="N", type=whole_number(20), default=2000, help="images of every set, at most (default: 2000)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Plan, run what is not finished, and print the table."""
+    from gamix_keras import study
+    from gamix_keras.presets import load_preset
+
+    unknown = [name for name in args.samplers or () if name not in SAMPLERS]
+    if unknown:
+        raise UserError(f"--samplers: expected names of {', '.join(SAMPLERS)}, got {', '.join(unknown)}")
+    out, rows = Path(args.out), study.select_rows(args.name, args.data, args.rows)
+    protocol = study.Protocol(args.samplers, args.extractor, args.count)
+    jobs = study.plan_jobs(args.name, rows, out, load_preset(args.preset), _common(args), protocol, args.seeds)
+    environment.prepare(jobs[0].config.backend)
+    say = lambda line: print(line, file=sys.stderr)  # noqa: E731
+    failures = study.run_study(args.name, out, rows, jobs, args.jobs, say, args.storage)
+    print((out / "table.md").read_text(encoding="utf-8"))
+    print(f"all numbers: {out / 'study.json'}; figures: {out / 'distances.png'}, {out / 'psnr.png'}")
+    if failures:
+        raise RuntimeError(f"{len(failures)} of {len(jobs)} runs failed: {', '.join(failures)}; see {out / 'logs'}")
+
+
+def _common(args: argparse.Namespace) -> dict[str, Value]:
+    """What holds for all rows, by key."""
+    wish = environment.wished_backend()
+    named = {"backend": wish} if wish else {}
+    source = {"data.source": args.data[0]} if args.data and args.name != "cross-dataset" else {}
+    return {**named, **parse_assignments(args.set), **source}

@@ -1,0 +1,24 @@
+"""Exporters announce and warn about what they do; none of it is for the user."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LOGGERS = ("tensorflow", "tf2onnx", "absl", "onnxruntime")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let errors through, and nothing less."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

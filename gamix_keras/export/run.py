@@ -1,0 +1,166 @@
+"""Export of a run of any backend: its newest checkpoint is rebuilt under TensorFlow, if need be in another process.
+
+A process has one Keras backend for good. Where it is TensorFlow the export happens right here, otherwise in
+``python -m gamix_keras.export``, which reads an ``ExportRequest`` and writes an ``Exported``, both as JSON.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gamix_keras import provenance
+from gamix_keras.export.formats import Exported, check_request, export_model
+from gamix_keras.runs import Run
+from gamix_keras.settings import UserError
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+# Typical inputs for int8; more of them change its ranges little.
+SAMPLES = 100
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What is wanted.
+
+    Attributes:
+        run: Directory of the run.
+        format, precision: See ``formats``.
+        out: Where to.
+        sampler: What ``sample_png`` draws from, a name of ``gamix_keras.samplers.SAMPLERS``; None takes the best one
+            that was measured, or the prior.
+        version: Number of the version directory; None takes the next.
+    """
+
+    run: str
+    format: str
+    out: str
+    precision: str = "float32"
+    sampler: str | None = None
+    version: int | None = None
+
+
+def export_run(
+    run: str | os.PathLike,
+    format: str = "saved_model",
+    out: str | os.PathLike | None = None,
+    *,
+    precision: str = "float32",
+    sampler: str | None = None,
+    version: int | None = None,
+) -> Exported:
+    """Export the model of a run as of its newest whole checkpoint; for the arguments see ``ExportRequest``.
+
+    Args:
+        run: Directory of the run, of any backend.
+        format: ``saved_model``, ``onnx``, ``openvino`` or ``litert``.
+        out: ``saved_models/NAME`` where it is not given, with NAME that of the run.
+        precision, sampler, version: See ``ExportRequest``.
+
+    Raises:
+        UserError: Where there is no run, no checkpoint, or the request cannot be met; nothing is written then.
+        RuntimeError: Where the export fails, or differs from Keras.
+    """
+    out = Path("saved_models", Path(run).resolve().name) if out is None else out
+    request = ExportRequest(os.fspath(run), format, os.fspath(out), precision, sampler, version)
+    check_request(format, precision)
+    _check_run(Run.open(run))
+    import keras
+
+    return carry_out(request) if keras.config.backend() == "tensorflow" else _elsewhere(request)
+
+
+def _check_run(run: Run) -> None:
+    if run.latest_checkpoint()[1] is None:
+        raise UserError(f"RUN: expected a run with a checkpoint, got {run.path}, which has none yet")
+
+
+def carry_out(request: ExportRequest) -> Exported:
+    """Export in this process, whose backend is TensorFlow."""
+    from gamix_keras import sampling
+
+    run = Run.open(request.run)
+    model = run.load_model()
+    arguments: dict[str, Any] = {"precision": request.precision, "version": request.version}
+    if request.format == "saved_model":
+        name = request.sampler or sampling.choose(run).name
+        with model.averaged():
+            arguments["sampler"] = sampling.sampler_of(run, model, name, say=_say)
+        arguments["origin"] = _origin(run, name)
+    if request.precision == "int8":
+        arguments["samples"] = _samples(run, model)
+    return export_model(model, request.format, request.out, **arguments)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _origin(run: Run, sampler: str) -> dict[str, object]:
+    """What the model card says; no path, which may be private."""
+    config, versions = run.config, provenance.versions()
+    epoch, _ = run.latest_checkpoint()
+    return {
+        "run": run.path.resolve().name,
+        "recipe": run.preset or "none",
+        "data": config.data.source.split(":")[0],
+        "model": f"{config.model.name}, {config.model.network}, {config.model.latent_dim} latents",
+        "trained": f"{epoch} epochs on {config.backend}",
+        "sampler of `sample_png`": sampler,
+        "written with": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
+
+
+def _samples(run: Run, model: "keras.Model") -> "Mapping[str, np.ndarray]":
+    """Held-out images; their latents, and as many from the prior: the decoder meets both, and their ranges differ."""
+    import keras
+    import numpy as np
+
+    from gamix_keras import assembly, data
+
+    source = assembly.open_source(run.config, "validation")
+    images = data.to_unit_range(source.load(np.arange(min(SAMPLES, len(source)))))
+    with model.averaged():
+        latents = keras.ops.convert_to_numpy(model.encode(images)[0])
+    drawn = np.random.default_rng(0).standard_normal(latents.shape, dtype="float32")
+    return {"encoder": images, "decoder": np.concatenate([latents, drawn])}
+
+
+def _elsewhere(request: ExportRequest) -> Exported:
+    """Export in a new process on the TensorFlow backend; its complaints become ours."""
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = [sys.executable, "-m", "gamix_keras.export", json.dumps(dataclasses.asdict(request))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    answer = _last_json(done.stdout)
+    if "mistake" in answer:
+        raise UserError(answer["mistake"])
+    if "path" not in answer:
+        told = answer.get("failure") or "\n".join(done.stderr.splitlines()[-5:]) or f"exit status {done.returncode}"
+        raise RuntimeError(f"the export under TensorFlow failed: {told}")
+    return Exported(Path(answer["path"]), answer["differences"])
+
+
+def _last_json(text: str) -> dict[str, Any]:
+    try:
+        return json.loads(text.splitlines()[-1])
+    except (ValueError, IndexError):
+        return {}
+
+
+def answer(argument: str) -> dict[str, Any]:
+    """What ``python -m gamix_keras.export`` prints for a request, all in plain values."""
+    try:
+        path, differences = carry_out(ExportRequest(**json.loads(argument)))
+    except UserError as error:
+        return {"mistake": str(error)}
+    except Exception as error:
+        return {"failure": f"{type(error).__name__}: {error}"}
+    return {"path": os.fspath(path), "differences": differences}

@@ -1,0 +1,82 @@
+"""Version directories BASE/1, BASE/2, ... as TensorFlow Serving watches them: each appears whole, or not at all.
+
+A version is written in a hidden directory beside its place, flushed to the disk and renamed. The server looks at names
+that are numbers only, so it never sees a part, whenever the writer is killed.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from gamix_keras.settings import UserError
+
+
+def next_version(base: Path) -> int:
+    """Return one more than the highest version; 1 where there is none."""
+    names = [entry.name for entry in base.iterdir()] if base.is_dir() else []
+    return max((int(name) for name in names if name.isdecimal()), default=0) + 1
+
+
+def publish(base: str | os.PathLike, write: Callable[[Path], None], version: int | None = None) -> Path:
+    """Write a version directory, and return its path.
+
+    Args:
+        base: Directory of the versions.
+        write: Fills the hidden directory that it is given.
+        version: Its number; None takes the next one that is free.
+
+    Raises:
+        UserError: Where the version is there already, or `base` is a file.
+    """
+    base = Path(base)
+    if base.exists() and not base.is_dir():
+        raise UserError(f"--out: expected a directory, got {base}, which is a file")
+    if version is not None and (base / str(version)).exists():
+        raise _used(base / str(version))
+    base.mkdir(parents=True, exist_ok=True)
+    hidden = base / f".writing-{os.getpid()}"
+    try:
+        shutil.rmtree(hidden, ignore_errors=True)
+        hidden.mkdir()
+        write(hidden)
+        _flush(hidden)
+        return _appear(hidden, base, version)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _appear(hidden: Path, base: Path, version: int | None) -> Path:
+    """Rename; where another process has taken the number meanwhile, the rename fails and the next one is tried."""
+    while True:
+        place = base / str(next_version(base) if version is None else version)
+        try:
+            os.rename(hidden, place)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            if version is not None:
+                raise _used(place) from None
+        else:
+            _flush_one(base)
+            return place
+
+
+def _used(place: Path) -> UserError:
+    return UserError(f"--version: expected a number that is not used, got {place.name}: {place} exists")
+
+
+def _flush(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            _flush_one(Path(parent, name))
+        _flush_one(Path(parent))
+
+
+def _flush_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

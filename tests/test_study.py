@@ -1,0 +1,232 @@
+"""Studies: what their rows differ in, what is left to do, what a failure costs, what the table says."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import stats
+from tiny import TINY
+
+from gamix_keras import study
+from gamix_keras.config import UserError
+from gamix_keras.presets import load_preset
+from gamix_keras.study import pool, results
+
+pytestmark = pytest.mark.backend_free
+
+SMALL = {**TINY, "second_stage.epochs": 0}
+
+
+def planned(out, name="ablation", seeds=1, sources=(), wanted=None, preset="gamix", protocol=None, **changes):
+    rows = study.select_rows(name, sources, wanted)
+    common = {**SMALL, **changes}
+    if name == "latent-dim":
+        del common["model.latent_dim"]
+    return rows, study.plan_jobs(name, rows, out, load_preset(preset), common, protocol or study.Protocol(), seeds)
+
+
+def differences(jobs):
+    """The settings in which the runs of a study differ."""
+    flat = [job.config.flat() for job in jobs]
+    return {key for key in flat[0] if len({values[key] for values in flat}) > 1}
+
+
+def test_every_study_is_known_to_the_command_line():
+    from gamix_keras.cli import study as command
+
+    assert tuple(study.STUDIES) == command.STUDIES
+
+
+def test_the_ablation_adds_one_term_at_a_time(tmp_path):
+    rows, jobs = planned(tmp_path)
+    assert [row.name for row in rows] == ["elbo", "global", "global-variance", "global-variance-critic"]
+    first, second, third, last = (job.config for job in jobs)
+    assert (first.model.name, second.model.name) == ("vae", "gamix")
+    assert differences(jobs[1:3]) == {"loss.variance_weight"} and second.loss.variance_weight == 0
+    assert differences(jobs[2:]) == {"model.critic"} and last.model.critic
+
+
+def test_variance_weights_span_five_orders_and_nothing_else_changes(tmp_path):
+    rows, jobs = planned(tmp_path, "variance-weight")
+    weights = [job.config.loss.variance_weight for job in jobs]
+    assert weights == [row.value for row in rows] and max(weights) / min(weights) == pytest.approx(1e5)
+    assert differences(jobs) == {"loss.variance_weight"}
+    assert differences(planned(tmp_path, "latent-dim")[1]) == {"model.latent_dim"}
+
+
+def test_samplers_compares_systems_at_one_budget(tmp_path):
+    _, jobs = planned(tmp_path, "samplers", **{"second_stage.epochs": 3})
+    assert differences(jobs) == {
+        *("model.name", "loss.likelihood", "loss.scale", "loss.mae_weight", "loss.moments", "loss.momentum")
+    }
+    assert all(job.config.second_stage.epochs == 3 and not job.config.model.critic for job in jobs)
+    assert jobs[0].config.second_stage.width == 512
+    assert all(job.config.model.critic for job in planned(tmp_path, "samplers", **{"model.critic": True})[1])
+
+
+def test_a_second_stage_of_the_recipe_is_left_as_it_is(tmp_path):
+    rows = study.select_rows("samplers")
+    jobs = study.plan_jobs("samplers", rows, tmp_path, load_preset("two-stage-wae"), {}, study.Protocol())
+    assert jobs[0].config.second_stage.epochs == 800
+
+
+def test_data_sets_are_told_apart_by_name(tmp_path):
+    sources = ("faces", "idx:/data/a/fashion", "folder:/data/b/fashion", "tfds:celeb_a")
+    rows, jobs = planned(tmp_path, "cross-dataset", sources=sources)
+    assert [row.name for row in rows] == ["faces", "fashion-2", "fashion-3", "tfds-celeb_a"]
+    assert [job.config.data.source for job in jobs] == list(sources)
+
+
+def test_seeds_have_runs_of_their_own(tmp_path):
+    _, jobs = planned(tmp_path, seeds=3, wanted=("elbo",), seed=5)
+    assert [(job.config.seed, job.name) for job in jobs] == [(seed, f"elbo-seed{seed}") for seed in (5, 6, 7)]
+    assert differences(jobs) == {"seed"}
+    assert study.Job.from_json(jobs[0].to_json()) == jobs[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "cross-dataset", "sources": ("faces",)}, "--data: expected at least two sources"),
+        ({"sources": ("faces", "a")}, "--data: expected one source for ablation, got 2"),
+        ({"wanted": ("elbo", "magic")}, "--rows: expected names of elbo, .*, got magic"),
+        ({"model.name": "vae"}, "--set: expected other settings than model.name, which the study ablation sets"),
+        ({"protocol": study.Protocol(("second_stage",))}, "--samplers: expected second_stage.epochs above 0"),
+        ({"model.stages": 6}, "row elbo: data.image_size: expected a multiple"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, values, message):
+    with pytest.raises(UserError, match=message):
+        planned(tmp_path, **values)
+
+
+def evaluation(job, prior=100.0, mixture=50.0, psnr=20.0):
+    """What an evaluation of a job by its protocol looks like, as far as studies read it."""
+    score = lambda value: {"frechet": {"name": "FD-efflite0", "value": value}}  # noqa: E731
+    drawn = {"gaussian": score(75.0), "mixture": score(mixture), "prior": score(prior)}
+    asked = {"extractor": job.protocol.extractor, "asked_images": job.protocol.count, "seed": 0, "split": "held out"}
+    return {
+        "reconstruction": {"psnr": psnr, "mse": 0.01, **score(40.0)},
+        "latents": {"active_units": 3},
+        "samplers": drawn,
+        "protocol": {**asked, "checkpoint_epoch": 1, "real_images": 24, "samplers": dict.fromkeys(drawn, "")},
+    }
+
+
+def finish(job, **numbers):
+    """Leave what a finished run leaves, as far as studies read it."""
+    import zipfile
+
+    run = job.open_run()
+    run.begin_session(0)
+    (run.path / "checkpoints").mkdir(exist_ok=True)
+    with zipfile.ZipFile(run.path / "checkpoints" / "epoch-0001.keras", "w") as archive:
+        archive.writestr("weights", "")
+    (run.path / "evaluation.json").write_text(json.dumps(evaluation(job, **numbers)))
+
+
+def test_a_run_is_finished_when_trained_and_evaluated_by_the_same_protocol(tmp_path):
+    _, (job, *_) = planned(tmp_path)
+    assert job.result() is None
+    finish(job)
+    assert job.result() == evaluation(job)
+    for changes in ({"training.epochs": 2}, {"second_stage.epochs": 2}):
+        assert planned(tmp_path, **changes)[1][0].result() is None
+    for other in (study.Protocol(count=30), study.Protocol(("prior",)), study.Protocol(extractor="inception")):
+        assert planned(tmp_path, protocol=other)[1][0].result() is None
+    (job.path / "evaluation.json").write_text("{")
+    assert job.result() is None
+
+
+@pytest.mark.parametrize("changes", [{"model.width": 8}, {"data.source": "elsewhere"}])
+def test_another_study_in_the_directory_is_refused(tmp_path, changes):
+    finish(planned(tmp_path)[1][0])
+    rows, jobs = planned(tmp_path, **changes)
+    with pytest.raises(UserError, match="as the run was started with.*; choose another --out"):
+        study.run_study("ablation", tmp_path, rows, jobs, 1, print)
+
+
+def test_fewer_epochs_than_a_run_has_behind_it_are_refused(tmp_path):
+    finish(planned(tmp_path, **{"training.epochs": 3})[1][0])
+    job = planned(tmp_path)[1][0]
+    (job.path / "checkpoints" / "epoch-0001.keras").rename(job.path / "checkpoints" / "epoch-0003.keras")
+    with pytest.raises(UserError, match="training.epochs: expected at least 3"):
+        job.check()
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Stands in for the workers: notes what is run, finishes it, or fails where the row is ``global``."""
+    done = []
+
+    def run_job(job, start):
+        done.append(job.name)
+        if job.row == "global":
+            return "ResourceError: too large"
+        return finish(job, mixture=10.0 * (1 + job.config.seed), psnr=20.0 + job.config.seed)
+
+    monkeypatch.setattr(pool, "run_job", run_job)
+    return done
+
+
+def test_a_failed_row_is_named_and_the_others_go_on(tmp_path, fake):
+    rows, jobs = planned(tmp_path, seeds=2, wanted=("elbo", "global", "global-variance"))
+    lines = []
+    failures = study.run_study("ablation", tmp_path, rows, jobs, 1, lines.append)
+    assert failures == dict.fromkeys(("global-seed0", "global-seed1"), "ResourceError: too large")
+    assert fake == [job.name for job in jobs]
+    assert "global-seed0: failed: ResourceError: too large" in lines
+    table = (tmp_path / "table.md").read_text()
+    assert "- global-seed1 failed: ResourceError: too large" in table
+    assert [cell.strip() for cell in table.splitlines()[3].split("|")][1:3] == ["global", "-"]
+    found = json.loads((tmp_path / "study.json").read_text())["rows"]
+    assert found["global"]["runs"]["global-seed0"] == {"failure": "ResourceError: too large"}
+    assert found["elbo"]["runs"]["elbo-seed1"]["frechet/mixture"] == 20.0
+
+
+def test_what_is_finished_is_not_repeated(tmp_path, fake):
+    rows, jobs = planned(tmp_path, wanted=("elbo", "global", "global-variance"))
+    study.run_study("ablation", tmp_path, rows, jobs, 1, print)
+    fake.clear()
+    study.run_study("ablation", tmp_path, rows, jobs, 1, print)
+    assert fake == ["global-seed0"]
+    with pytest.raises(UserError, match="--out: expected a new directory or one of the study samplers"):
+        study.run_study("samplers", tmp_path, rows, jobs, 1, print)
+
+
+def test_the_table_has_means_intervals_and_the_best_sampler(tmp_path, fake):
+    rows, jobs = planned(tmp_path, seeds=3, wanted=("elbo",))
+    study.run_study("ablation", tmp_path, rows, jobs, 2, print)
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    half = stats.t.interval(0.95, 2, scale=1.0 / np.sqrt(3))[1]
+    cells = [cell.strip() for cell in lines[2].split("|")]
+    assert cells[1:3] == ["elbo", f"21.00 ± {half:.2f}"]
+    assert cells[-2] == f"20.00 ± {10 * half:.2f} (mixture)"
+    titles = [cell.strip() for cell in lines[0].split("|")]
+    assert titles[5:-1] == [f"FD {name}" for name in ("reconstruction", "prior", "gaussian", "mixture", "best")]
+    assert "Seeds: 3 (mean ± 95 % interval)" in lines[-1] and "24 held-out images" in lines[-1]
+    assert {len(line) for line in lines[:3]} == {len(lines[0])}
+    assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in ("distances", "psnr"))
+
+
+def test_one_run_has_no_interval():
+    assert results.mean_of([3.0]) == {"mean": 3.0, "seeds": 1}
+    assert results.summarise([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("program", "failure"),
+    [
+        ("import sys; print('Traceback'); print('data: expected images\\n'); sys.exit(1)", "data: expected images"),
+        ("import os; os.kill(os.getpid(), 9)", "ended by SIGKILL; out of memory?"),
+        ("", "ended without an evaluation of this protocol"),
+    ],
+)
+def test_how_a_worker_ended_is_told_in_one_line(tmp_path, program, failure):
+    def start(job, log):
+        with open(log, "w") as file:
+            return subprocess.Popen([sys.executable, "-c", program], stdout=file)
+
+    assert pool.run_job(planned(tmp_path)[1][0], start) == failure
