@@ -4,6 +4,9 @@ BIN := $(VENV)/bin
 BACKENDS := tensorflow jax torch
 # Two test processes with one thread each: more threads than cores make torch crawl.
 TEST_ENV := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 CUDA_VISIBLE_DEVICES=
+# What JAX has compiled serves the tests after it, and the next run.
+TEST_ENV += JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 \
+	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=0
 
 .PHONY: demo test lint $(addprefix test-,$(BACKENDS)) clean
 
