@@ -1,10 +1,30 @@
 """Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed."""
 
+import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: it is for the user to see to that a run has one process
+    fcntl = None
+
+_TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)\.tmp(\.\w+)?")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# HDF5 wraps the system's error in a text of its own.
+_FULL_TEXT = re.compile("|".join([*(f"errno = {number}\\b" for number in _FULL), *map(os.strerror, _FULL)]))
+
+
+class DiskFull(OSError):
+    """There is no room to write a file; what was there before is as it was."""
+
+
+class Locked(OSError):
+    """Another process holds a lock; the text is its process id."""
 
 
 @contextmanager
@@ -12,15 +32,19 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path in the same folder, with the same suffix, that becomes ``path`` on success.
 
     A reader, or a process that starts after a crash, sees the old file or the new one, never a part.
+
+    Raises:
+        DiskFull: Names ``path`` where there is no room for it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, path)
-        _flush(path.parent)
+        with _named_when_full(path):
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
+            _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -31,6 +55,24 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _named_when_full(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, DiskFull) and _says_full(error):
+            raise DiskFull(f"the disk is full: no room for {path}") from error
+        raise
+
+
+def _says_full(error: BaseException | None) -> bool:
+    while error is not None:
+        if getattr(error, "errno", None) in _FULL or _FULL_TEXT.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -45,8 +87,69 @@ def write_json(path: str | os.PathLike, values: object) -> None:
 
 
 def append_line(path: str | os.PathLike, line: str) -> None:
-    """Append one line and flush it to the disk; a crash can leave at most a part of this line behind."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    """Append one line and flush it to the disk; a crash can leave at most a part of this line behind.
+
+    Raises:
+        DiskFull: Where there is no room for it; nothing of it is left behind.
+    """
+    with _named_when_full(Path(path)), open(path, "ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            _write_all(file.fileno(), (line + "\n").encode())
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(end)
+            raise
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def is_temporary(file: Path) -> bool:
+    """Whether this is the name of a file that is being written, or of one that never was finished."""
+    return _TEMPORARY.fullmatch(file.name) is not None
+
+
+def remove_leftovers(folder: str | os.PathLike) -> list[Path]:
+    """Remove the temporary files, at any depth, of processes that were killed while they wrote; return them."""
+    found = [(file, _TEMPORARY.fullmatch(file.name)) for file in Path(folder).rglob(".*")]
+    # A process of this id that writes now is another one: ids come again, in containers above all.
+    left = [file for file, name in found if name and not _runs_beside(int(name["process"]))]
+    for file in left:
+        file.unlink(missing_ok=True)
+    return left
+
+
+def _runs_beside(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return process != os.getpid()
+
+
+@contextmanager
+def locked(path: str | os.PathLike) -> Iterator[None]:
+    """Hold a lock file, with this process's id in it; the system frees it with the process, however that ends.
+
+    Raises:
+        Locked: With the id of the process that holds it.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise Locked(file.read().strip() or "unknown") from None
+            except OSError:  # a file system without locks
+                pass
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
         file.flush()
-        os.fsync(file.fileno())
+        yield

@@ -1,15 +1,17 @@
 """Studies: what their rows differ in, what is left to do, what a failure costs, what the table says."""
 
+import contextlib
 import json
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 from scipy import stats
 from tiny import TINY
 
-from gamix_keras import study
+from gamix_keras import files, study
 from gamix_keras.config import UserError
 from gamix_keras.presets import load_preset
 from gamix_keras.study import pool, results
@@ -73,9 +75,9 @@ def test_a_second_stage_of_the_recipe_is_left_as_it_is(tmp_path):
 
 
 def test_data_sets_are_told_apart_by_name(tmp_path):
-    sources = ("faces", "idx:/data/a/fashion", "folder:/data/b/fashion", "tfds:celeb_a")
+    sources = ("faces", "idx:/data/a/fashion", "folder:/data/b/fashion", "tfds:celeb_a_hq/256")
     rows, jobs = planned(tmp_path, "cross-dataset", sources=sources)
-    assert [row.name for row in rows] == ["faces", "fashion-2", "fashion-3", "tfds-celeb_a"]
+    assert [row.name for row in rows] == ["faces", "fashion-2", "fashion-3", "celeb_a_hq-256"]
     assert [job.config.data.source for job in jobs] == list(sources)
 
 
@@ -226,7 +228,36 @@ def test_one_run_has_no_interval():
 )
 def test_how_a_worker_ended_is_told_in_one_line(tmp_path, program, failure):
     def start(job, log):
-        with open(log, "w") as file:
-            return subprocess.Popen([sys.executable, "-c", program], stdout=file)
+        return subprocess.Popen([sys.executable, "-c", program], stdout=log)
 
     assert pool.run_job(planned(tmp_path)[1][0], start) == failure
+
+
+def test_two_studies_of_one_folder_share_its_runs(tmp_path, monkeypatch):
+    """Each run once, as on two machines: whoever has a run is waited for."""
+    jobs, started, reports = planned(tmp_path)[1], [], ([], [])
+
+    def start(job, log):
+        started.append(job.name)
+        finish(job)
+        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.1)"], stdout=log)
+
+    monkeypatch.setattr(pool, "_processes", lambda: contextlib.nullcontext(start))
+    monkeypatch.setattr(pool, "POLL_SECONDS", 0.05)
+    collect = lambda mine: lambda job, failure: mine.append((job.name, failure))  # noqa: E731
+    threads = [threading.Thread(target=pool.run_jobs, args=(jobs, collect(mine))) for mine in reports]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    names = [job.name for job in jobs]
+    assert sorted(started) == sorted(names)
+    assert all(sorted(mine) == sorted((name, None) for name in names) for mine in reports)
+
+
+def test_a_run_that_another_process_works_at_is_not_touched(tmp_path):
+    job = planned(tmp_path)[1][0]
+    with files.locked(pool.log_of(job).with_suffix(".lock")), pytest.raises(files.Locked):
+        pool.run_job(job, start=None)
+    finish(job)
+    assert pool.run_job(job, start=None) is None

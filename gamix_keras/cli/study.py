@@ -11,7 +11,8 @@ latent-dim       model.latent_dim
 cross-dataset    one model, several --data
 samplers         VAEs and GAMIX-VAEs, each with every sampler, second stage included
 
-The same command again goes on where it was stopped, and repeats nothing that is finished.
+The same command again goes on where it was stopped, and repeats nothing that is finished. Machines that share DIR
+share the work: give each the same command.
 """
 
 import argparse
@@ -35,8 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="SOURCE", nargs="+", default=[], help="images; cross-dataset takes several")
     parser.add_argument("--seeds", metavar="N", type=whole_number(1), default=1, help="runs of each row (default: 1)")
     parser.add_argument("--jobs", metavar="N", type=whole_number(1), default=1, help="runs at a time (default: 1)")
-    shared = "a database, through which machines that see DIR share the runs: postgresql://USER@HOST/NAME"
-    parser.add_argument("--storage", metavar="URL", help=shared)
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="for all rows")
     parser.add_argument("--rows", metavar="NAME,...", type=name_list, help="only these rows (default: all)")
     samplers = f"{', '.join(SAMPLERS)} (default: all that a run has)"
@@ -60,7 +59,10 @@ def run(args: argparse.Namespace) -> None:
     jobs = study.plan_jobs(args.name, rows, out, load_preset(args.preset), _common(args), protocol, args.seeds)
     environment.prepare(jobs[0].config.backend)
     say = lambda line: print(line, file=sys.stderr)  # noqa: E731
-    failures = study.run_study(args.name, out, rows, jobs, args.jobs, say, args.storage)
+    try:
+        failures = study.run_study(args.name, out, rows, jobs, args.jobs, say)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; the same command goes on from the last checkpoints") from None
     print((out / "table.md").read_text(encoding="utf-8"))
     print(f"all numbers: {out / 'study.json'}; figures: {out / 'distances.png'}, {out / 'psnr.png'}")
     if failures:

@@ -91,9 +91,16 @@ def _over(key: str, values: Sequence[float]) -> Callable[[Sequence[str]], list[R
 def _datasets(sources: Sequence[str]) -> list[Row]:
     if len(sources) < 2:
         raise UserError(f"--data: expected at least two sources for cross-dataset, got {len(sources)}")
-    names = [re.sub(r"[^\w.-]+", "-", Path(source).name).strip("-.") or "data" for source in sources]
+    names = [_short(source) for source in sources]
     numbered = [f"{name}-{i + 1}" if names.count(name) > 1 else name for i, name in enumerate(names)]
     return [Row(name, {"data.source": source}) for name, source in zip(numbered, sources, strict=True)]
+
+
+def _short(source: str) -> str:
+    """``idx:/data/fashion`` is ``fashion``; of TFDS the whole name, whose last part may be a size."""
+    kind, _, rest = source.rpartition(":")
+    name = rest if kind == "tfds" else Path(rest).name
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data"
 
 
 STUDIES: dict[str, Study] = {

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from gamix_keras.config import UserError
 from gamix_keras.study.job import Job
-from gamix_keras.study.machines import share_jobs
 from gamix_keras.study.plan import Row
 from gamix_keras.study.pool import run_jobs
 from gamix_keras.study.results import write_results
@@ -19,7 +18,6 @@ def run_study(
     jobs: Sequence[Job],
     at_once: int,
     say: Callable[[str], None],
-    storage: str | None = None,
 ) -> dict[str, str]:
     """Run the jobs that are not finished, and write the results after each.
 
@@ -30,7 +28,6 @@ def run_study(
         jobs: What ``plan_jobs`` made of them.
         at_once: How many run at the same time.
         say: Called with a line as each job ends.
-        storage: A database, through which several machines that see ``out`` share the jobs.
 
     Returns:
         What went wrong, by the name of the job.
@@ -49,10 +46,7 @@ def run_study(
         say(f"{job.name}: {'failed: ' + failure if failure else 'done'}")
         write_results(name, out, rows, jobs, failures, pictures=False)
 
-    if storage is None:
-        run_jobs(left, report, at_once)
-    else:
-        share_jobs(left, report, at_once, storage, f"gamix_keras {name} {out.resolve().name}")
+    run_jobs(left, report, at_once)
     write_results(name, out, rows, jobs, failures, pictures=True)
     return failures
 
