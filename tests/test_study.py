@@ -124,7 +124,8 @@ def finish(job, **numbers):
     run = job.open_run()
     run.begin_session(0)
     (run.path / "checkpoints").mkdir(exist_ok=True)
-    with zipfile.ZipFile(run.path / "checkpoints" / "epoch-0001.keras", "w") as archive:
+    # Whole at once, as the real one: the other runs' results are read meanwhile.
+    with files.replacing(run.path / "checkpoints" / "epoch-0001.keras") as part, zipfile.ZipFile(part, "w") as archive:
         archive.writestr("weights", "")
     (run.path / "evaluation.json").write_text(json.dumps(evaluation(job, **numbers)))
 
