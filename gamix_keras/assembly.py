@@ -1,6 +1,8 @@
 """From a configuration to objects: the one place where a name becomes a class."""
 
+import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +10,7 @@ import keras
 import numpy as np
 
 from gamix_keras import data
-from gamix_keras.callbacks import CollapseMonitor, EMAWeights, SampleGrid, Schedule, WeightSchedule
+from gamix_keras.callbacks import CollapseMonitor, EMAWeights, NumericGuard, SampleGrid, Schedule, WeightSchedule
 from gamix_keras.config import Config, UserError
 from gamix_keras.losses import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
 from gamix_keras.models import GAMIXVAE, VAE, SecondStageVAE
@@ -84,12 +86,14 @@ class Data(NamedTuple):
     """What a training session reads.
 
     Attributes:
-        training: All batches (B, H, W, C) in [-1, 1] from the session's first epoch to the last; None where no epoch
-            is left.
+        training: All batches (B, H, W, C) in [-1, 1] from the session's first whole epoch to the last; None where no
+            epoch is left.
         steps: Batches of a training epoch.
         validation: Batches of the held-out images, the same ones each time.
         shown: The first held-out images (N, H, W, C), for the sample grid.
         sources: The training and the validation source.
+        begun: The batches that are left of an epoch in which the session starts, before those of ``training``; None
+            where it starts with a whole one.
     """
 
     training: Any
@@ -97,6 +101,17 @@ class Data(NamedTuple):
     validation: Any
     shown: np.ndarray
     sources: tuple[data.Source, data.Source]
+    begun: Any = None
+
+    def names(self, config: Config, epoch: int, step: int) -> list[str]:
+        """Return the names of the images of a training batch, epoch and step from 0."""
+        source = self.sources[0]
+        reader = data.BatchReader(source, config.training.batch_size, **_shuffling(config), cache="none")
+        return [source.keys[index] for index in reader.indices(epoch, step)]
+
+
+def _shuffling(config: Config) -> dict[str, Any]:
+    return {"training": True, "seed": config.seed, "flip": config.data.flip}
 
 
 def open_source(config: Config, split: str) -> data.Source:
@@ -115,17 +130,21 @@ def open_source(config: Config, split: str) -> data.Source:
     )
 
 
-def build_data(config: Config, start_epoch: int = 0) -> Data:
-    """Open both sources, and lay out the batches of the epochs after ``start_epoch``."""
+def build_data(config: Config, start_epoch: int = 0, start_step: int = 0) -> Data:
+    """Open both sources, and lay out the batches after ``start_epoch`` epochs and ``start_step`` steps of the next."""
     size, cache = config.training.batch_size, config.data.cache
     train, held_out = (open_source(config, split) for split in ("train", "validation"))
-    span = {"start_epoch": start_epoch, "epochs": config.training.epochs}
-    shuffling = {"seed": config.seed, "flip": config.data.flip}
-    is_left = start_epoch < config.training.epochs
-    training = data.batches(train, size, training=True, cache=cache, **shuffling, **span) if is_left else None
+    first, last = start_epoch + bool(start_step), config.training.epochs
+    shuffling, training, begun = _shuffling(config), None, None
+    if first < last:
+        training = data.batches(train, size, cache=cache, **shuffling, start_epoch=first, epochs=last)
+    if start_step:
+        span = {"start_epoch": start_epoch, "start_step": start_step, "epochs": first}
+        # Not cached: the room is for the whole epochs that follow.
+        begun = data.batches(train, size, cache="none", **shuffling, **span)
     validation = data.batches(held_out, size, training=False, cache=cache)
     shown = data.to_unit_range(held_out.load(np.arange(min(SHOWN_IMAGES, len(held_out)))))
-    return Data(training, len(train) // size, validation, shown, (train, held_out))
+    return Data(training, len(train) // size, validation, shown, (train, held_out), begun)
 
 
 def batches_in_order(config: Config, source: data.Source) -> Any:
@@ -269,6 +288,15 @@ def build_callbacks(config: Config, data: Data, folder: Path) -> list[keras.call
         *_monitor(config, data.steps),
         pictures,
     ]
+
+
+def build_guard(
+    config: Config, data: Data, record: Callable[[dict[str, Any]], None], begun: int
+) -> list[keras.callbacks.Callback]:
+    """Build the guard against numbers that are not finite, if it is wanted; see ``NumericGuard``."""
+    action, events = config.training.numeric_guard, config.training.guard_events
+    images = functools.partial(data.names, config)
+    return [] if action == "off" else [NumericGuard(action, events, record, images, begun)]
 
 
 def _warmup(config: Config, steps: int) -> list[WeightSchedule]:

@@ -21,6 +21,9 @@ SCALES = ("learned", "optimal", "per_pixel")
 LIKELIHOODS = ("laplace", "gaussian", "bernoulli", "discretised_logistic")
 NETWORKS = ("convnet", "resnet", "resnet-paper", "infogan", "wae", "transformer", "mlp")
 WARMUPS = ("linear", "cosine", "cyclical")
+BEST = ("val_loss", "val_reconstruction", "val_elbo", "val_psnr")
+FULL = ("stop", "pause")
+GUARDS = ("skip", "lower", "off")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -114,6 +117,15 @@ class TrainingConfig:
         1, "epochs between two sample grids; 0 writes the last only", low=0, high=1000000, resumable=True
     )
     checkpoint_every: int = setting(1, "epochs between two checkpoints", low=1, high=1000000, resumable=True)
+    checkpoint_steps: int | None = setting(None, "steps between two within an epoch", low=1, resumable=True)
+    checkpoint_minutes: float | None = setting(15.0, "minutes between two within an epoch", above=0, resumable=True)
+    keep_checkpoints: int = setting(2, "how many of the newest are kept", low=1, high=1000000, resumable=True)
+    numeric_guard: str = setting(
+        "skip", "a step with NaN or infinity is undone; lower: it halves the rates too", choices=GUARDS, resumable=True
+    )
+    guard_events: int = setting(10, "such steps in a session after which it ends", low=1, high=10**9, resumable=True)
+    full_disk: str = setting("stop", "pause: wait for room with rows and checkpoints", choices=FULL, resumable=True)
+    keep_best: str | None = setting(None, "also keep the epoch with the best", choices=BEST, resumable=True)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
     RUN/config.json             the resolved configuration; each session's versions, git state and start
     RUN/history.jsonl           one JSON object per finished epoch
-    RUN/checkpoints/            epoch-0007.keras: weights, both optimizers, random state
+    RUN/checkpoints/            epoch-0007.keras: weights, both optimizers, random state; see ``checkpoints``
+    RUN/bad_steps.jsonl         steps with numbers that were not finite, which were undone, with their images
     RUN/samples/                epoch-0007.png
     RUN/second_stage/           history.jsonl and checkpoints/ of the second stage, and samples.png
     RUN/samplers/               mixture.keras: samplers that were fitted
@@ -13,22 +14,26 @@ imports Keras only inside the functions that need it: the command line reads a r
 """
 
 import json
+import math
 import os
 import shutil
 import warnings
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gamix_keras import files, provenance
+from gamix_keras import checkpoints, files, provenance
+from gamix_keras.checkpoints import Checkpoint
 from gamix_keras.config import Config, UserError, Value, settings
 
 if TYPE_CHECKING:
     import keras
 
 KEPT_CHECKPOINTS = 2
+LOCK = ".lock"
+BETTER = {"val_loss": min, "val_reconstruction": min, "val_elbo": max, "val_psnr": max}
 
 
 class LoadedRun(NamedTuple):
@@ -59,30 +64,41 @@ class Stage:
         rows = [row for row in self.history() if row["epoch"] <= epoch]
         files.write_text(self.path / "history.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
-    def save_checkpoint(self, model: "keras.Model", epoch: int) -> None:
-        """Write the model after ``epoch`` epochs, whole or not at all, and drop the oldest checkpoints."""
-        with files.replacing(self.path / "checkpoints" / f"epoch-{epoch:04d}.keras") as temporary:
-            model.save(temporary)
-        for _, old in self._checkpoints()[KEPT_CHECKPOINTS:]:
-            old.unlink()
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
 
-    def latest_checkpoint(self) -> tuple[int, Path | None]:
-        """Return the newest whole checkpoint and its epoch; ``(0, None)`` where there is none.
+    @property
+    def kept(self) -> int:
+        """How many checkpoints are kept, the newest."""
+        return KEPT_CHECKPOINTS
+
+    @property
+    def spared(self) -> Collection[int]:
+        """Epochs whose checkpoints are kept besides."""
+        return ()
+
+    def save_checkpoint(self, model: "keras.Model", epoch: int, step: int = 0) -> None:
+        """Write the model after whole epochs, and steps of the next; drop the checkpoints that are not kept.
+
+        Raises:
+            DiskFull: Where there is no room; the checkpoints before are as they were.
+        """
+        checkpoints.write(checkpoints.path(self.checkpoints, epoch, step), model.save)
+        checkpoints.prune(self.checkpoints, (epoch, step), self.kept, self.spared)
+
+    def latest_checkpoint(self) -> Checkpoint:
+        """Return the newest whole checkpoint, ``Checkpoint(0, None)`` where there is none.
 
         Warns:
             UserWarning: That names each damaged file which was passed over.
         """
-        for epoch, file in self._checkpoints():
-            if _is_whole(file):
-                return epoch, file
-            warnings.warn(f"{file} is damaged and was passed over", stacklevel=2)
-        return 0, None
-
-    def _checkpoints(self) -> list[tuple[int, Path]]:
-        """Checkpoints with their epochs, the newest first."""
-        found = (self.path / "checkpoints").glob("epoch-*.keras")
-        numbered = [(file.stem.removeprefix("epoch-"), file) for file in found]
-        return sorted(((int(number), file) for number, file in numbered if number.isdigit()), reverse=True)
+        for checkpoint in checkpoints.listed(self.checkpoints):
+            if checkpoints.is_whole(checkpoint.file):
+                return checkpoint
+            warnings.warn(f"{checkpoint.file} is damaged and was passed over", stacklevel=2)
+        return Checkpoint(0, None)
 
     def load_checkpoint(self, compile: bool = False) -> "keras.Model":
         """Load the newest whole checkpoint, in Keras's safe mode.
@@ -127,7 +143,7 @@ class Run(Stage):
         path = Path(path)
         if _is_run(path):
             raise UserError(f"--out: {path} holds a run already; go on with --resume, or choose another")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not _is_empty(path):
             raise UserError(f"--out: expected a new or empty directory, got {path}, which is neither")
         return cls(path, config, preset)
 
@@ -175,6 +191,39 @@ class Run(Stage):
         self.rewind(from_epoch)
         if from_epoch < self.config.training.epochs and self.second_stage.path.exists():
             shutil.rmtree(self.second_stage.path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let no other process train this run, and clear away what one that was killed left half-written.
+
+        Raises:
+            UserError: Names the process that trains it.
+        """
+        try:
+            with files.locked(self.path / LOCK):
+                files.remove_leftovers(self.path)
+                for stage in (self, self.second_stage):
+                    checkpoints.remove_leftovers(stage.checkpoints)
+                yield
+        except files.Locked as holder:
+            raise UserError(f"RUN: {self.path} is being trained by process {holder}; wait for it or stop it") from None
+
+    @property
+    def kept(self) -> int:
+        """How many checkpoints are kept, the newest."""
+        return self.config.training.keep_checkpoints
+
+    @property
+    def spared(self) -> Collection[int]:
+        """The epoch with the best ``training.keep_best`` of those that have a checkpoint."""
+        metric = self.config.training.keep_best
+        there = {checkpoint.epoch for checkpoint in checkpoints.listed(self.checkpoints) if not checkpoint.step}
+        rows = [row for row in self.history() if row["epoch"] in there and math.isfinite(row.get(metric, math.nan))]
+        return {BETTER[metric](rows, key=lambda row: row[metric])["epoch"]} if rows else ()
+
+    def record_bad_step(self, row: Mapping[str, Any]) -> None:
+        """Append a row to ``bad_steps.jsonl``."""
+        files.append_line(self.path / "bad_steps.jsonl", json.dumps(dict(row)))
 
     @property
     def samples(self) -> Path:
@@ -240,12 +289,9 @@ def _is_run(path: Path) -> bool:
     return (path / "config.json").is_file()
 
 
-def _is_whole(file: Path) -> bool:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError):
-        return False
+def _is_empty(path: Path) -> bool:
+    """Whether there is nothing but what a process leaves that is killed at its start."""
+    return path.is_dir() and all(file.name == LOCK or files.is_temporary(file) for file in path.iterdir())
 
 
 def _read_config(path: Path) -> dict[str, Any]:

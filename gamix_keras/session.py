@@ -4,6 +4,9 @@ Where the configuration has a second stage, it follows the last epoch of the fir
 its own. The posteriors that it learns from are encoded anew when it is resumed: the same ones, from the same weights.
 """
 
+import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,11 +15,16 @@ import numpy as np
 from keras import ops
 
 from gamix_keras import assembly, plots
-from gamix_keras.callbacks import EpochCheckpoint, EpochHistory
+from gamix_keras.callbacks import EpochCheckpoint, EpochHistory, ResumedMetrics, StepCheckpoint
+from gamix_keras.config import UserError
 from gamix_keras.data import reading
+from gamix_keras.files import DiskFull
+from gamix_keras.interrupts import stop_requests
 from gamix_keras.models import TwoStageVAE
 from gamix_keras.runs import Run
 from gamix_keras.samplers import collect_posteriors
+
+WAIT_SECONDS = 30
 
 
 class Session(NamedTuple):
@@ -27,12 +35,14 @@ class Session(NamedTuple):
         done: Epochs that its newest checkpoint has behind it, of the first stage.
         data: What is read.
         model: The compiled model as of that checkpoint, without its second stage.
+        step: Steps of the next epoch that the checkpoint has behind it too.
     """
 
     run: Run
     done: int
     data: assembly.Data
     model: keras.Model
+    step: int = 0
 
 
 class Outcome(NamedTuple):
@@ -62,13 +72,20 @@ def train(run: Run, verbose: str | int = "auto") -> Outcome:
 
 
 def prepare(run: Run) -> Session | None:
-    """Open the data, and build or load the model; nothing is written. None where nothing is left to train."""
-    done, file = run.latest_checkpoint()
+    """Open the data, and build or load the model; nothing is left written. None where nothing is left to train.
+
+    Raises:
+        UserError: Where another process trains the run.
+    """
+    done, file = checkpoint = run.latest_checkpoint()
     if done >= run.config.training.epochs and _second_done(run) >= run.config.second_stage.epochs:
         return None
-    data = assembly.build_data(run.config, start_epoch=done)
+    if run.path.exists():
+        with run.locked():  # told now rather than when everything is built
+            pass
+    data = assembly.build_data(run.config, start_epoch=done, start_step=checkpoint.step)
     model = assembly.build_model(run.config) if file is None else run.load_checkpoint(compile=True)
-    return Session(run, done, data, model)
+    return Session(run, done, data, model, checkpoint.step)
 
 
 def _second_done(run: Run) -> int:
@@ -76,36 +93,82 @@ def _second_done(run: Run) -> int:
 
 
 def fit(session: Session, verbose: str | int = "auto") -> Outcome:
-    """Train to the end. A row is written before its checkpoint, so that every checkpoint has its history."""
-    run, done, data, _ = session
-    run.begin_session(done)
-    with reading(*data.sources):
+    """Train to the end. A row is written before its checkpoint, so that every checkpoint has its history.
+
+    Raises:
+        Stopped: After SIGTERM or SIGINT, once a checkpoint is written.
+        DiskFull: Where a checkpoint or a row finds no room; those before are whole.
+        UserError: Where another process trains the run, or has trained it since ``prepare``.
+    """
+    run, done, data, _, step = session
+    with run.locked(), reading(*data.sources), stop_requests() as stopping:
+        if run.latest_checkpoint().progress != (done, step):
+            raise UserError(f"RUN: {run.path} was trained on by another process meanwhile; start again with --resume")
+        run.begin_session(done)
         if done < run.config.training.epochs:
-            _fit_first(session, verbose)
+            _fit_first(session, verbose, stopping)
         if _second_done(run) < run.config.second_stage.epochs:
-            _fit_second(session, verbose)
+            _fit_second(session, verbose, stopping)
     return outcome(run)
 
 
-def _fit_first(session: Session, verbose: str | int) -> None:
-    run, done, data, model = session
-    training = run.config.training
-    pictures = assembly.build_callbacks(run.config, data, run.samples)
-    checkpoints = EpochCheckpoint(run.save_checkpoint, training.checkpoint_every)
-    model.fit(
-        data.training,
-        steps_per_epoch=data.steps,
-        validation_data=data.validation,
-        initial_epoch=done,
-        epochs=training.epochs,
-        callbacks=[EpochHistory(run.record), *pictures, checkpoints],
-        shuffle=False,
-        verbose=verbose,
-    )
+def _fit_first(session: Session, verbose: str | int, stopping: Callable[[], int]) -> None:
+    run, done, data, model, step = session
+    callbacks = _callbacks(session, stopping)
+
+    def fit_epochs(batches: object, steps: int, first: int, last: int, *more: keras.callbacks.Callback) -> None:
+        model.fit(
+            batches,
+            steps_per_epoch=steps,
+            validation_data=data.validation,
+            initial_epoch=first,
+            epochs=last,
+            callbacks=[*more, *callbacks],
+            shuffle=False,
+            verbose=verbose,
+        )
+
+    last, ended = run.config.training.epochs, False
+    if step:
+        resumed = ResumedMetrics(model.tracker_variables)
+        fit_epochs(data.begun, data.steps - step, done, done + 1, resumed)
+        done, ended = done + 1, model.stop_training
+    if done < last and not ended:
+        fit_epochs(data.training, data.steps, done, last)
 
 
-def _fit_second(session: Session, verbose: str | int) -> None:
-    run, _, data, first = session
+def _callbacks(session: Session, stopping: Callable[[], int]) -> list[keras.callbacks.Callback]:
+    run, training = session.run, session.run.config.training
+    every, minutes = training.checkpoint_steps, training.checkpoint_minutes
+    pauses = training.full_disk == "pause"
+    record, save = (_waiting(write, stopping) if pauses else write for write in (run.record, run.save_checkpoint))
+    return [
+        EpochHistory(record),
+        *assembly.build_callbacks(run.config, session.data, run.samples),
+        *assembly.build_guard(run.config, session.data, run.record_bad_step, session.step),
+        StepCheckpoint(save, every, minutes, session.step, stopping),
+        EpochCheckpoint(save, training.checkpoint_every, stopping),
+    ]
+
+
+def _waiting(write: Callable[..., None], stopping: Callable[[], int]) -> Callable[..., None]:
+    """Return ``write``, tried again until there is room on the disk or training is told to stop."""
+
+    def patient(*arguments: object) -> None:
+        while True:
+            try:
+                return write(*arguments)
+            except DiskFull as error:
+                if stopping():
+                    raise
+                warnings.warn(f"{error}; waiting for room", stacklevel=2)
+                time.sleep(WAIT_SECONDS)
+
+    return patient
+
+
+def _fit_second(session: Session, verbose: str | int, stopping: Callable[[], int]) -> None:
+    run, _, data, first, _ = session
     stage, settings = run.second_stage, run.config.second_stage
     done, file = stage.latest_checkpoint()
     second = assembly.build_second_stage(run.config) if file is None else stage.load_checkpoint(compile=True)
@@ -128,7 +191,7 @@ def _fit_second(session: Session, verbose: str | int) -> None:
             callbacks=[
                 *assembly.build_second_stage_callbacks(run.config),
                 EpochHistory(stage.record),
-                EpochCheckpoint(stage.save_checkpoint, settings.checkpoint_every),
+                EpochCheckpoint(stage.save_checkpoint, settings.checkpoint_every, stopping),
             ],
             verbose=verbose,
         )

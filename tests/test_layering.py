@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "gamix_keras"
 LEVELS = {
-    0: ("gaussian", "config", "consistency", "settings", "files", "provenance", "presets"),
+    0: ("gaussian", "config", "consistency", "settings", "files", "checkpoints", "interrupts", "provenance", "presets"),
     1: ("layers", "losses", "metrics", "data", "plots", "page"),
     2: ("networks", "training"),
     3: ("models", "samplers", "latent_space", "callbacks"),

@@ -102,6 +102,75 @@ def test_the_newest_whole_checkpoint_is_used_and_a_damaged_one_named(run):
         assert run.latest_checkpoint() == (9, good)
 
 
+class Saved:
+    """Stands for a model where only files matter."""
+
+    @staticmethod
+    def save(path):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("weights", bytes(100))
+
+
+def kept(run):
+    return sorted(file.stem for file in run.checkpoints.glob("*.keras"))
+
+
+@backend_free
+def test_a_checkpoint_that_is_not_what_was_written_is_damaged(run):
+    """Bytes that belong to no member of the archive: only the checksum knows."""
+    for epoch in (1, 2):
+        run.save_checkpoint(Saved, epoch)
+    digest, name = (run.checkpoints / "epoch-0002.keras.sha256").read_text().split()
+    assert (len(digest), name) == (64, "epoch-0002.keras")
+    with open(run.checkpoints / name, "ab") as file:
+        file.write(b"more")
+    with pytest.warns(UserWarning, match="epoch-0002.keras is damaged"):
+        assert run.latest_checkpoint().epoch == 1
+    run.save_checkpoint(Saved, 2)
+    assert run.latest_checkpoint().epoch == 2
+
+
+@backend_free
+def test_steps_and_epochs_are_in_order_and_the_last_ones_kept(run):
+    for epoch, step in ((1, 0), (1, 20), (1, 100), (2, 0), (2, 20)):
+        run.save_checkpoint(Saved, epoch, step)
+        assert run.latest_checkpoint().progress == (epoch, step)
+    assert kept(run) == ["epoch-0002", "epoch-0002-step-000020"]
+
+
+@backend_free
+def test_the_best_epoch_is_kept_besides(run):
+    run = run.changed({"training.keep_checkpoints": 1, "training.keep_best": "val_psnr"})
+    run.begin_session(0)
+    for epoch, psnr in enumerate((20.0, 23.0, float("nan"), 22.0), start=1):
+        run.record({"epoch": epoch, "val_psnr": psnr})
+        run.save_checkpoint(Saved, epoch)
+    run.save_checkpoint(Saved, 4, 10)
+    assert kept(run) == ["epoch-0002", "epoch-0004-step-000010"]
+
+
+@backend_free
+def test_damaged_checkpoints_of_a_given_up_future_do_not_push_out_good_ones(run):
+    run.save_checkpoint(Saved, 1)
+    for epoch in (5, 6):
+        fake_checkpoint(run, epoch, whole=False)
+    run.save_checkpoint(Saved, 2)
+    assert kept(run)[:2] == ["epoch-0001", "epoch-0002"]
+
+
+@backend_free
+def test_a_killed_process_leaves_nothing_in_the_way(run, tmp_path):
+    for name in (".epoch-0001.999999999.tmp.keras", "tmpabcd"):
+        run.checkpoints.mkdir(exist_ok=True)
+        (run.checkpoints / name).touch()
+    with run.locked():
+        assert not list(run.checkpoints.iterdir())
+    (tmp_path / "early").mkdir()
+    for name in (".lock", ".config.999999999.tmp.json"):
+        (tmp_path / "early" / name).touch()
+    Run.create(tmp_path / "early", Config())
+
+
 @backend_free
 def test_only_some_settings_may_change_on_resuming(run):
     longer = run.changed({"training.epochs": 99, "model.width": 8})
@@ -127,10 +196,8 @@ def test_a_checkpoint_holds_everything_that_training_moves(run):
     model.fit(images(8), batch_size=4, epochs=1, verbose=0)
     for epoch in (1, 2, 3):
         run.save_checkpoint(model, epoch)
-    assert [file.name for file in sorted((run.path / "checkpoints").iterdir())] == [
-        "epoch-0002.keras",
-        "epoch-0003.keras",
-    ]
+    names = [f"epoch-000{epoch}.keras" for epoch in (2, 3)]
+    assert {file.name for file in run.checkpoints.iterdir()} == {*names, *(f"{name}.sha256" for name in names)}
     before, after = state(model), state(run.load_model(compile=True))
     for left, right in zip(before.values(), after.values(), strict=True):
         np.testing.assert_array_equal(left, right)

@@ -1,6 +1,10 @@
 """Training a run: what it leaves behind, and that an interruption changes nothing."""
 
+import errno
+import os
 import shutil
+import signal
+import warnings
 
 import numpy as np
 import pytest
@@ -8,7 +12,10 @@ from harness import numpy, state
 from tiny import TINY
 
 from gamix_keras import session
+from gamix_keras.callbacks import SampleGrid
 from gamix_keras.config import Config, UserError
+from gamix_keras.files import DiskFull
+from gamix_keras.interrupts import Stopped
 from gamix_keras.models import TwoStageVAE
 from gamix_keras.runs import Run, Stage
 
@@ -29,16 +36,24 @@ class Killed(BaseException):
     """Stands for kill -9: nothing catches it."""
 
 
-def kill_after(monkeypatch, epochs):
-    """Let the process die when the row of an epoch is written but its checkpoint is not."""
+def kill_after(monkeypatch, epochs, steps=0):
+    """Let the process die before it writes the first checkpoint after that of some epochs and steps."""
     write = Run.save_checkpoint
 
-    def save(self, model, epoch):
-        if epoch > epochs:
+    def save(self, model, epoch, step=0):
+        if (epoch, step) > (epochs, steps):
             raise Killed
-        write(self, model, epoch)
+        write(self, model, epoch, step)
 
     monkeypatch.setattr(Run, "save_checkpoint", save)
+
+
+def assert_same(left, right):
+    """Two runs came to the same: history, weights, slots of the optimizers, generators."""
+    assert without_time(left.history()) == without_time(right.history())
+    states = (state(run.load_checkpoint(compile=True)).values() for run in (left, right))
+    for one, other in zip(*states, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def without_time(rows):
@@ -63,29 +78,111 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(whole, tmp_path, monkey
             session.train(run, verbose=0)
     assert (run.latest_checkpoint()[0], len(run.history())) == (2, 3)
     session.train(Run.open(run.path), verbose=0)
-    assert without_time(run.history()) == without_time(whole.history())
-    left, right = (state(r.load_model(compile=True)).values() for r in (whole, run))
-    for one, other in zip(left, right, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same(whole, run)
 
 
-def test_with_every_remedy_a_run_in_two_parts_is_the_run_in_one(tmp_path, monkeypatch):
-    """Schedules, averaged weights and the critic's options resume to the bit; what is loaded is the average."""
+def signal_at(patch, moment, count):
+    """Send SIGTERM at the ``count``-th call of a method of a callback."""
+    calls = []
+
+    def told(*_, **__):
+        calls.append(1)
+        if len(calls) == count:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    patch.setattr(SampleGrid, moment, told)
+
+
+def test_told_to_stop_it_writes_a_checkpoint_first(whole, tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "stopped", Config().updated(THREE_EPOCHS))
+    with monkeypatch.context() as patch:
+        signal_at(patch, "on_train_batch_begin", 5)
+        with pytest.raises(Stopped, match="SIGTERM"):
+            session.train(run, verbose=0)
+    assert run.latest_checkpoint().progress == (1, 2)
+    session.train(Run.open(run.path), verbose=0)
+    assert_same(whole, run)
+
+
+def test_told_to_stop_while_it_validates_it_finishes_the_epoch(tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "stopped", Config().updated(THREE_EPOCHS))
+    with monkeypatch.context() as patch:
+        signal_at(patch, "on_test_begin", 1)
+        with pytest.raises(Stopped):
+            session.train(run, verbose=0)
+    assert (run.latest_checkpoint().progress, len(run.history())) == ((1, 0), 1)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_second_process_is_refused_with_the_id_of_the_first(whole, tmp_path):
+    shutil.copytree(whole.path, tmp_path / "run")
+    run = Run.open(tmp_path / "run").changed({"training.epochs": 4})
+    prepared = session.prepare(run)
+    with run.locked(), pytest.raises(UserError, match=f"is being trained by process {os.getpid()}"):
+        session.prepare(run)
+    with run.locked(), pytest.raises(UserError, match=f"is being trained by process {os.getpid()}"):
+        session.fit(prepared)
+    run.save_checkpoint(prepared.model, 3, 1)
+    with pytest.raises(UserError, match="trained on by another process meanwhile"):
+        session.fit(prepared)
+
+
+def fill_disk(patch, name, times):
+    """Let the first writes of a file find no room."""
+    replace, calls = os.replace, []
+
+    def full(source, target):
+        if str(target).endswith(name) and len(calls) < times:
+            calls.append(target)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    patch.setattr(os, "replace", full)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_goes_on(whole, tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "full", Config().updated(THREE_EPOCHS))
+    with monkeypatch.context() as patch:
+        fill_disk(patch, "epoch-0002.keras", 1)
+        with pytest.raises(DiskFull, match="the disk is full: no room for .*epoch-0002.keras"):
+            session.train(run, verbose=0)
+    assert run.latest_checkpoint().progress == (1, 0)
+    session.train(Run.open(run.path), verbose=0)
+    assert_same(whole, run)
+
+
+def test_asked_to_it_waits_for_room(whole, tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "full", Config().updated({**THREE_EPOCHS, "training.full_disk": "pause"}))
+    monkeypatch.setattr(session, "WAIT_SECONDS", 0)
+    fill_disk(monkeypatch, "epoch-0002.keras", 2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        session.train(run, verbose=0)
+    assert sum("waiting for room" in str(warning.message) for warning in caught) == 2
+    assert_same(whole, run)
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_with_every_remedy_a_run_in_two_parts_is_the_run_in_one(tmp_path, monkeypatch, steps):
+    """Schedules, averaged weights and the critic's options resume to the bit; what is loaded is the average.
+
+    The cut is after one epoch and some of the three steps of the second.
+    """
     remedies = {"loss.warmup": 1.5, "loss.warmup_shape": "cosine", "training.ema_decay": 0.8, "loss.r1_weight": 1.0}
     remedies |= {"loss.adversarial_start": 2.0, "loss.adversarial_ramp": 3.0, "loss.adaptive_weight": True}
     remedies |= {"model.critic_norm": "none", "model.critic_spectral_norm": True, "loss.momentum": 0.9}
-    config = Config().updated({**TINY, **remedies, "training.epochs": 2})
+    remedies |= {"training.epochs": 2, "training.checkpoint_steps": 1, "training.checkpoint_minutes": None}
+    config = Config().updated({**TINY, **remedies})
     runs = [Run.create(tmp_path / name, config) for name in ("whole", "parts")]
     session.train(runs[0], verbose=0)
     with monkeypatch.context() as patch:
-        kill_after(patch, 1)
+        kill_after(patch, 1, steps)
         with pytest.raises(Killed):
             session.train(runs[1], verbose=0)
+    assert runs[1].latest_checkpoint().progress == (1, steps)
     session.train(Run.open(runs[1].path), verbose=0)
-    assert without_time(runs[0].history()) == without_time(runs[1].history())
-    left, right = (run.load_model(compile=True) for run in runs)
-    for one, other in zip(state(left).values(), state(right).values(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same(*runs)
+    left = runs[0].load_model(compile=True)
     shown = runs[0].load_model()
     for average, variable in zip(left.ema.averages, shown.averaged_variables, strict=True):
         np.testing.assert_array_equal(numpy(average), numpy(variable))

@@ -2,7 +2,8 @@
 
 from gamix_keras.callbacks.collapse import CollapseMonitor
 from gamix_keras.callbacks.ema import EMAWeights
-from gamix_keras.callbacks.history import EpochCheckpoint, EpochHistory
+from gamix_keras.callbacks.guard import NumericGuard
+from gamix_keras.callbacks.history import EpochCheckpoint, EpochHistory, ResumedMetrics, StepCheckpoint
 from gamix_keras.callbacks.sample_grid import SampleGrid
 from gamix_keras.callbacks.schedules import Schedule, WeightSchedule
 
@@ -11,7 +12,10 @@ __all__ = [
     "EMAWeights",
     "EpochCheckpoint",
     "EpochHistory",
+    "NumericGuard",
+    "ResumedMetrics",
     "SampleGrid",
     "Schedule",
+    "StepCheckpoint",
     "WeightSchedule",
 ]

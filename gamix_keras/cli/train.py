@@ -9,11 +9,14 @@
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from gamix_keras import runs
 from gamix_keras.cli import environment
 from gamix_keras.config import BACKENDS, PRECISIONS, Config, UserError, Value, parse_assignments
+from gamix_keras.files import DiskFull
+from gamix_keras.interrupts import Stopped
 from gamix_keras.presets import DEFAULT_PRESET, load_preset
 
 if TYPE_CHECKING:
@@ -97,10 +100,19 @@ def _fit(prepared: "Session") -> None:
 
     try:
         session.fit(prepared)
+    except Stopped as stop:
+        print(f"gamix-keras: {stop} after {_progress(prepared.run)}", file=sys.stderr)
+        raise SystemExit(128 + stop.signal_number) from None
     except KeyboardInterrupt:
-        run = prepared.run
-        done = f"{run.latest_checkpoint()[0]} whole epochs"
-        if run.has_second_stage():
-            done += f" and {run.second_stage.latest_checkpoint()[0]} of the second stage"
-        hint = f"`gamix-keras train --resume --out {run.path}` goes on"
-        raise KeyboardInterrupt(f"interrupted after {done}; {hint}") from None
+        raise KeyboardInterrupt(f"interrupted after {_progress(prepared.run)}") from None
+    except DiskFull as error:
+        raise DiskFull(f"{error}; the run is safe up to {_progress(prepared.run)}") from None
+
+
+def _progress(run: runs.Run) -> str:
+    """What is safe on the disk, and how to go on from there."""
+    epoch, step = run.latest_checkpoint().progress
+    done = f"{epoch} whole epochs" + (f" and {step} steps" if step else "")
+    if run.has_second_stage():
+        done += f" and {run.second_stage.latest_checkpoint()[0]} of the second stage"
+    return f"{done}; `gamix-keras train --resume --out {run.path}` goes on"

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import keras
 
+from gamix_keras.training.guard import Health
 from gamix_keras.training.phase import Phase
 
 State = tuple[list[Any], ...]
@@ -39,12 +40,22 @@ class JaxSteps:
         )
         store = _Store(groups, state)
         images, carry = self.unpack(data), {}
+        health = Health(self.guarding)
+        health.look("images", [images])
+        before = store.of(self._undone_variables) if self.guarding else []
         for phase in self.phases():
-            carry = self._minimise(phase, images, carry, store)
+            carry = self._minimise(phase, images, carry, store, health)
         with store.scope() as scope:
             self.after_step()
-            logs = self.get_metrics_result()
+            good = self.step_guard.judge(health) if self.guarding else True
         store.read(scope)
+        if self.guarding:
+            after = store.of(self._undone_variables)
+            store.write(
+                self._undone_variables, [jax.numpy.where(good, *pair) for pair in zip(after, before, strict=True)]
+            )
+        with store.scope():
+            logs = self.get_metrics_result()
         return logs, store.state()
 
     def test_step(self, state: State, data: Any) -> tuple[dict[str, Any], State]:
@@ -59,23 +70,31 @@ class JaxSteps:
         store.read(scope)
         return logs, store.state()
 
-    def _minimise(self, phase: Phase, images: Any, carry: dict[str, Any], store: "_Store") -> dict[str, Any]:
+    def _minimise(
+        self, phase: Phase, images: Any, carry: dict[str, Any], store: "_Store", health: Health
+    ) -> dict[str, Any]:
+        names: list[str] = []
+
         def scaled_loss(values: list[Any]) -> tuple[Any, Any]:
             inner = store.replaced(phase.variables, values)
             with inner.scope() as scope:
                 terms, after = phase.losses(images, True, carry)
                 self.track(phase, terms, images.shape[0])
                 loss = phase.optimizer.scale_loss(terms["loss"])
+                names[:], flags = health.of_terms(phase, terms)
             inner.read(scope)
-            return loss, (inner.values, after)
+            return loss, (inner.values, after, flags)
 
         values = store.of(phase.variables)
-        gradients, (moved, carry) = jax.grad(scaled_loss, has_aux=True)(values)
+        gradients, (moved, carry, flags) = jax.grad(scaled_loss, has_aux=True)(values)
         store.values = moved
         slots = phase.optimizer.variables
         values, slot_values = phase.optimizer.stateless_apply(store.of(slots), gradients, values)
         store.write(phase.variables, values)
         store.write(slots, slot_values)
+        health.note(names, flags)
+        health.look_at_gradients(phase, gradients)
+        health.look(f"{phase.name} weights", values)
         return carry
 
 

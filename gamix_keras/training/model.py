@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from gamix_keras.training.guard import StepGuard
 from gamix_keras.training.optimizer import PhaseOptimizer
 from gamix_keras.training.phase import Phase, Terms
 
@@ -14,6 +15,7 @@ _STEPS = {
     "jax": ("gamix_keras.training.jax_steps", "JaxSteps"),
     "torch": ("gamix_keras.training.torch_steps", "TorchSteps"),
 }
+_FURTHER = ("seed_", "metric_")
 
 
 def _backend_steps() -> type:
@@ -41,6 +43,8 @@ class PhasedModel(_backend_steps(), keras.Model):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(dtype="float32", **kwargs)
         self.trackers: dict[str, keras.metrics.Metric] = {}
+        self.step_guard = StepGuard()
+        self.guarding = False
 
     @property
     def phase_names(self) -> tuple[str, ...]:
@@ -64,6 +68,23 @@ class PhasedModel(_backend_steps(), keras.Model):
         optimizer = self.phase_optimizer(self.phase_names[0])
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         return int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
+
+    def guard_steps(self) -> None:
+        """From now on a training step with a number that is not finite is undone, and noted in `step_guard`.
+
+        That is a loss, another term, a gradient (where no loss scale looks after them) or a weight. Weights, slots of
+        the optimizers, moving statistics and metrics are then as before the step; the random generators have moved on.
+        """
+        if not self.guarding:
+            self.guarding = True
+            self.train_function = None  # one that is there already was compiled without
+
+    @property
+    def _undone_variables(self) -> list[keras.Variable]:
+        """What a bad step must leave as it was."""
+        seeds = {id(variable) for variable in self._seed_states()}
+        states = [variable for variable in self.non_trainable_variables if id(variable) not in seeds]
+        return [*self.trainable_variables, *states, *self.optimizer.variables, *self.tracker_variables]
 
     def after_step(self) -> None:
         """Runs at the end of each training step, within the compiled function: for what follows the weights."""
@@ -163,18 +184,27 @@ class PhasedModel(_backend_steps(), keras.Model):
                 self.trackers[name].update_state(value, sample_weight=batch_size)
 
     def save_own_variables(self, store: Any) -> None:
-        """Adds the states of the random generators, which Keras leaves out and exact resuming needs."""
+        """Adds what Keras leaves out and exact resuming needs: random generators, and metrics within an epoch."""
         super().save_own_variables(store)
-        for i, variable in enumerate(self._seed_states()):
-            store[f"seed_{i}"] = ops.convert_to_numpy(variable)
+        for name, variable in self._further_states().items():
+            store[name] = ops.convert_to_numpy(variable)
 
     def load_own_variables(self, store: Any) -> None:
-        """Restores what `save_own_variables` stored; files written without generator states load too."""
-        own = {key: store[key] for key in store.keys() if not key.startswith("seed_")}
-        super().load_own_variables(own)
-        for i, variable in enumerate(self._seed_states()):
-            if f"seed_{i}" in store.keys():
-                variable.assign(store[f"seed_{i}"])
+        """Restores what `save_own_variables` stored; files written without these states load too."""
+        further = self._further_states()
+        super().load_own_variables({key: store[key] for key in store.keys() if not key.startswith(_FURTHER)})
+        for name, variable in further.items():
+            if name in store.keys():
+                variable.assign(store[name])
+
+    def _further_states(self) -> dict[str, keras.Variable]:
+        seeds = {f"seed_{i}": variable for i, variable in enumerate(self._seed_states())}
+        return seeds | {f"metric_{i}": variable for i, variable in enumerate(self.tracker_variables)}
+
+    @property
+    def tracker_variables(self) -> list[keras.Variable]:
+        """The running means of the epoch's terms."""
+        return [variable for tracker in self.trackers.values() for variable in tracker.variables]
 
     def _seed_states(self) -> list[keras.Variable]:
         weights = {id(variable) for variable in self.weights}

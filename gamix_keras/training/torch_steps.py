@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from gamix_keras.training.guard import Health
 from gamix_keras.training.phase import Phase
 
 
@@ -29,10 +30,17 @@ class TorchSteps:
     def train_step(self, data: Any) -> dict[str, Any]:
         """Minimises each phase once on a batch and returns the logs so far in the epoch."""
         images, carry = self.unpack(data), {}
+        health = Health(self.guarding)
+        with torch.no_grad():
+            health.look("images", [images])
+            before = [variable.value.clone() for variable in self._undone_variables] if self.guarding else []
         for phase in self.phases():
-            carry = self._minimise(phase, images, carry)
+            carry = self._minimise(phase, images, carry, health)
         with torch.no_grad():
             self.after_step()
+            if self.guarding and not self.step_guard.judge(health):
+                for variable, value in zip(self._undone_variables, before, strict=True):
+                    variable.assign(value)
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -43,12 +51,15 @@ class TorchSteps:
             self.track(phase, terms, images.shape[0])
         return self.get_metrics_result()
 
-    def _minimise(self, phase: Phase, images: torch.Tensor, carry: dict[str, Any]) -> dict[str, Any]:
+    def _minimise(self, phase: Phase, images: torch.Tensor, carry: dict[str, Any], health: Health) -> dict[str, Any]:
         terms, carry = phase.losses(images, True, carry)
         scaled = phase.optimizer.scale_loss(terms["loss"])
         gradients = self._gradients(scaled, [variable.value for variable in phase.variables])
         with torch.no_grad():
             phase.optimizer.apply(gradients, phase.variables)
+            health.look_at_terms(phase, terms)
+            health.look_at_gradients(phase, gradients)
+            health.look(f"{phase.name} weights", phase.variables)
             self.track(phase, terms, images.shape[0])
         return carry
 

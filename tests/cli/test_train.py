@@ -1,14 +1,19 @@
 """`gamix-keras train`."""
 
 import json
+import os
 import shutil
+import signal
 
 import keras
 import pytest
 from tiny import ASSIGNMENTS
 
 from gamix_keras import session
+from gamix_keras.callbacks import SampleGrid
 from gamix_keras.cli import environment
+from gamix_keras.files import DiskFull
+from gamix_keras.runs import Run
 
 BACKEND = keras.config.backend()
 
@@ -99,6 +104,28 @@ def test_an_interruption_says_how_to_go_on(cli, tmp_path, monkeypatch):
     code, _, err = cli("train", "--set", *ASSIGNMENTS)
     hint = "`gamix-keras train --resume --out runs/faces-quick-1` goes on"
     assert (code, err) == (130, f"gamix-keras: interrupted after 0 whole epochs; {hint}\n")
+
+
+def test_sigterm_ends_it_with_one_line(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(SampleGrid, "on_train_batch_begin", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        cli("train", "--set", *ASSIGNMENTS)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert Run.open("runs/faces-quick-1").latest_checkpoint().progress == (0, 1)
+
+
+def test_a_full_disk_is_one_line(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def full(prepared):
+        raise DiskFull("the disk is full: no room for x")
+
+    monkeypatch.setattr(session, "fit", full)
+    code, _, err = cli("train", "--set", *ASSIGNMENTS)
+    told = "DiskFull: the disk is full: no room for x; the run is safe up to 0 whole epochs; "
+    assert (code, err.count("\n")) == (1, 1)
+    assert told + "`gamix-keras train --resume --out runs/faces-quick-1` goes on" in err
 
 
 @pytest.mark.backend_free

@@ -1,0 +1,113 @@
+"""A folder of checkpoints: written whole with a checksum, found, checked, and cleared of what is not kept.
+
+    epoch-0007.keras               after 7 whole epochs
+    epoch-0007-step-000120.keras   after 7 whole epochs and 120 steps of the eighth
+    epoch-0007.keras.sha256        its checksum, as ``sha256sum --check`` reads it
+
+Knows nothing of what is inside; imports no Keras.
+"""
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Callable, Container
+from pathlib import Path
+from typing import NamedTuple
+
+from gamix_keras import files
+
+_NAME = re.compile(r"epoch-(?P<epoch>\d+)(-step-(?P<step>\d+))?\.keras")
+
+
+class Checkpoint(NamedTuple):
+    """How far a training is, and the file that says so.
+
+    Attributes:
+        epoch: Whole epochs that are done.
+        file: The checkpoint; None before the first.
+    """
+
+    epoch: int
+    file: Path | None
+
+    @property
+    def step(self) -> int:
+        """Steps of the epoch that was begun after that; 0 where none was."""
+        return int(_NAME.fullmatch(self.file.name)["step"] or 0) if self.file else 0
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """(epoch, step), which puts checkpoints in order."""
+        return self.epoch, self.step
+
+
+def path(folder: Path, epoch: int, step: int = 0) -> Path:
+    """Return the name of a checkpoint."""
+    return folder / (f"epoch-{epoch:04d}" + (f"-step-{step:06d}" if step else "") + ".keras")
+
+
+def listed(folder: Path) -> list[Checkpoint]:
+    """Return the checkpoints of a folder, whole or not, the newest first."""
+    names = ((_NAME.fullmatch(file.name), file) for file in folder.glob("epoch-*.keras"))
+    found = [Checkpoint(int(name["epoch"]), file) for name, file in names if name]
+    return sorted(found, key=lambda checkpoint: checkpoint.progress, reverse=True)
+
+
+def write(file: Path, save: Callable[[Path], None]) -> None:
+    """Write a checkpoint and its checksum, whole or not at all.
+
+    Args:
+        file: See ``path``.
+        save: Called with a temporary path to write to.
+
+    Raises:
+        DiskFull: Where there is no room; earlier checkpoints are as they were.
+    """
+    # An old checksum of the same name must not outlive its file.
+    _checksum(file).unlink(missing_ok=True)
+    with files.replacing(file) as temporary:
+        save(temporary)
+        digest = _digest(temporary)
+    files.write_text(_checksum(file), f"{digest}  {file.name}\n")
+
+
+def is_whole(file: Path) -> bool:
+    """Whether a checkpoint is what was written: by its checksum, if it has one, and by those within the archive."""
+    try:
+        written = _checksum(file).read_text(encoding="utf-8").split()[:1] if _checksum(file).exists() else []
+        with zipfile.ZipFile(file) as archive:
+            return archive.testzip() is None and written in ([], [_digest(file)])
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError):
+        return False
+
+
+def prune(folder: Path, newest: tuple[int, int], keep: int, spared: Container[int] = ()) -> None:
+    """Remove all but the last ``keep`` checkpoints up to ``newest``, and whatever a killed process left.
+
+    Args:
+        folder: Where they are.
+        newest: (epoch, step) of the last one written. Later ones, from a future that was given up, do not count.
+        keep: How many stay.
+        spared: Epochs whose checkpoints stay anyway.
+    """
+    past = [checkpoint for checkpoint in listed(folder) if checkpoint.progress <= newest]
+    for epoch, file in past[keep:]:
+        if "-step-" in file.name or epoch not in spared:
+            file.unlink()
+            _checksum(file).unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what Keras left in the folder of a process that was killed; only for who alone writes there."""
+    for file in folder.glob("tmp*"):
+        if file.is_file():
+            file.unlink(missing_ok=True)
+
+
+def _checksum(file: Path) -> Path:
+    return file.with_name(f"{file.name}.sha256")
+
+
+def _digest(file: Path) -> str:
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
