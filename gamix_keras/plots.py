@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from gamix_keras.data.pixels import to_uint8
 from gamix_keras.files import replacing
 
 if TYPE_CHECKING:
@@ -29,11 +30,6 @@ COLOURS = ("#2f6db3", "#d9622b", "#4a9a5b", "#8a5fb0", "#7f7f7f")
 _DOTS = {"markersize": 4, "linewidth": 1.2, "capsize": 2}
 PAPER = (255, 255, 255)
 INK = (40, 40, 40)
-
-
-def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Map [-1, 1] to 0...255, rounded; what lies outside is clipped."""
-    return np.clip(np.rint((np.asarray(images, "float32") + 1.0) * 127.5), 0, 255).astype("uint8")
 
 
 def save_image(image: np.ndarray, path: Path) -> None:

@@ -1,0 +1,73 @@
+"""From a configuration to the callbacks of its stages."""
+
+import functools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from gamix_keras.assembly.sources import Data
+from gamix_keras.callbacks import CollapseMonitor, EMAWeights, NumericGuard, SampleGrid, Schedule, WeightSchedule
+from gamix_keras.config import Config
+
+WARMUPS = {"linear": {}, "cosine": {"shape": "cosine"}, "cyclical": {"cycles": 4, "ratio": 0.5}}
+WAKING_STEPS = 200
+
+
+def build_callbacks(config: Config, data: Data, folder: Path) -> list[keras.callbacks.Callback]:
+    """Build the callbacks that a configuration asks for; pictures of the shown images go to ``folder``."""
+    pictures = SampleGrid(data.shown, folder, config.training.sample_every, config.seed)
+    average = [EMAWeights()] if config.training.ema_decay is not None else []
+    return [
+        *_warmup(config, data.steps),
+        *_late_critic(config, data.steps),
+        *average,
+        *_monitor(config, data.steps),
+        pictures,
+    ]
+
+
+def build_guard(
+    config: Config, data: Data, record: Callable[[dict[str, Any]], None], begun: int
+) -> list[keras.callbacks.Callback]:
+    """Build the guard against numbers that are not finite, if it is wanted; see ``NumericGuard``."""
+    action, events = config.training.numeric_guard, config.training.guard_events
+    images = functools.partial(data.names, config)
+    return [] if action == "off" else [NumericGuard(action, events, record, images, begun)]
+
+
+def build_second_stage_callbacks(config: Config) -> list[keras.callbacks.Callback]:
+    """Build the callbacks of the second stage: the halvings of its step size, if any."""
+    rate, every = config.second_stage.learning_rate, config.second_stage.halve_every
+    return [keras.callbacks.LearningRateScheduler(lambda epoch: rate * 0.5 ** (epoch // every))] if every else []
+
+
+def _warmup(config: Config, steps: int) -> list[WeightSchedule]:
+    """The schedule of whichever weight holds the latents to the prior."""
+    loss = config.loss
+    if not loss.warmup:
+        return []
+    name, end = "global_weight_variable", loss.global_weight
+    if config.model.name == "vae":
+        name, end = ("beta_weight", loss.beta) if loss.capacity is None else ("capacity_target", loss.capacity)
+    length = max(1, round(loss.warmup * steps))
+    return [WeightSchedule(name, Schedule(end, length, **WARMUPS[loss.warmup_shape]))]
+
+
+def _late_critic(config: Config, steps: int) -> list[WeightSchedule]:
+    """The schedule of the adversarial term; the critic itself trains from the first step, so that it is warm."""
+    loss, whole = config.loss, steps * config.training.epochs
+    given = (loss.adversarial_start, loss.adversarial_ramp)
+    if config.model.name != "gamix" or not config.model.critic or not any(given):
+        return []
+    delay, length = (round(time if time >= 1 else time * whole) for time in given)
+    return [WeightSchedule("adversarial_weight_variable", Schedule(loss.adversarial_weight, length, delay=delay))]
+
+
+def _monitor(config: Config, steps: int) -> list[CollapseMonitor]:
+    wanted = config.training.collapse_monitor
+    # At first, and during the warm-up, the latents are not yet what they will be.
+    start = math.ceil(max(config.loss.warmup, WAKING_STEPS / steps))
+    return [CollapseMonitor(start=start, stop=wanted == "stop")] if wanted else []

@@ -1,0 +1,83 @@
+"""From a configuration to compiled models: the first stage and the second."""
+
+from typing import Any
+
+import keras
+
+from gamix_keras.assembly.networks import build_critic, build_decoder, build_encoder
+from gamix_keras.config import Config
+from gamix_keras.losses import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
+from gamix_keras.models import GAMIXVAE, VAE, SecondStageVAE
+from gamix_keras.networks import SecondStageDecoder, SecondStageEncoder
+
+LIKELIHOODS = {
+    "laplace": LaplaceNLL,
+    "gaussian": GaussianNLL,
+    "bernoulli": BernoulliNLL,
+    "discretised_logistic": DiscretisedLogisticNLL,
+}
+JIT = {"auto": "auto", "true": True, "false": False}
+
+
+def build_model(config: Config) -> keras.Model:
+    """Build and compile the model of a configuration, with weights drawn from its seed."""
+    keras.utils.set_random_seed(config.seed)
+    model = MODELS[config.model.name](config)
+    rates = {"optimizer": config.training.learning_rate}
+    if "critic" in model.phase_names:
+        rates["critic_optimizer"] = config.training.critic_learning_rate
+    optimizers = {name: _adam(config, rate) for name, rate in rates.items()}
+    model.compile(**optimizers, jit_compile=JIT[config.training.jit])
+    return model
+
+
+def build_second_stage(config: Config) -> SecondStageVAE:
+    """Build and compile the second stage of a configuration, with weights drawn from its seed."""
+    keras.utils.set_random_seed(config.seed)
+    model = SecondStageVAE(*_second_networks(config), seed=config.seed)
+    model.compile(keras.optimizers.Adam(config.second_stage.learning_rate), jit_compile=JIT[config.training.jit])
+    return model
+
+
+def _second_networks(config: Config) -> tuple[keras.Model, keras.Model]:
+    arguments = {name: getattr(config.second_stage, name) for name in ("width", "depth")}
+    arguments |= {"latent_dim": config.model.latent_dim, "dtype": config.training.precision}
+    return SecondStageEncoder(**arguments), SecondStageDecoder(**arguments)
+
+
+def _parts(config: Config) -> dict[str, Any]:
+    networks = {"encoder": build_encoder(config), "decoder": build_decoder(config)}
+    average = {"ema_decay": config.training.ema_decay, "ema_start": config.training.ema_start}
+    return {**networks, **average, "likelihood": _likelihood(config), "seed": config.seed}
+
+
+def _likelihood(config: Config) -> keras.losses.Loss:
+    scale = () if config.loss.likelihood == "bernoulli" else (config.likelihood_scale,)
+    return LIKELIHOODS[config.loss.likelihood](*scale)
+
+
+def _vae(config: Config) -> VAE:
+    names = ("beta", "free_bits", "group_size", "capacity")
+    return VAE(**_parts(config), **{name: getattr(config.loss, name) for name in names})
+
+
+def _gamix(config: Config) -> GAMIXVAE:
+    names = ("moments", "momentum", "global_weight", "variance_weight")
+    names += ("adversarial", "adversarial_weight", "critic_weight", "r1_weight", "adaptive_weight")
+    terms = {name: getattr(config.loss, name) for name in names}
+    return GAMIXVAE(**_parts(config), critic=build_critic(config), **terms)
+
+
+MODELS = {"gamix": _gamix, "vae": _vae}
+
+
+def _adam(config: Config, rate: float) -> keras.optimizers.Optimizer:
+    training = config.training
+    return keras.optimizers.Adam(rate, beta_1=training.beta_1, global_clipnorm=training.clip_norm)
+
+
+def parameter_counts(config: Config) -> dict[str, int]:
+    """Return how many parameters each network of a configuration has."""
+    second = _second_networks(config) if config.second_stage.epochs else ()
+    networks = (build_encoder(config), build_decoder(config), build_critic(config), *second)
+    return {network.name: network.count_params() for network in networks if network is not None}

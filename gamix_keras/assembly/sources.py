@@ -1,0 +1,99 @@
+"""From a configuration to images: sources, the batches of a session, one image by name."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gamix_keras import data
+from gamix_keras.config import Config, UserError
+
+HELD_OUT = "held-out:"
+SHOWN_IMAGES = 10
+
+
+class Data(NamedTuple):
+    """What a training session reads.
+
+    Attributes:
+        training: All batches (B, H, W, C) in [-1, 1] from the session's first whole epoch to the last; None where no
+            epoch is left.
+        steps: Batches of a training epoch.
+        validation: Batches of the held-out images, the same ones each time.
+        shown: The first held-out images (N, H, W, C), for the sample grid.
+        sources: The training and the validation source.
+        begun: The batches that are left of an epoch in which the session starts, before those of ``training``; None
+            where it starts with a whole one.
+    """
+
+    training: Any
+    steps: int
+    validation: Any
+    shown: np.ndarray
+    sources: tuple[data.Source, data.Source]
+    begun: Any = None
+
+    def names(self, config: Config, epoch: int, step: int) -> list[str]:
+        """Return the names of the images of a training batch, epoch and step from 0."""
+        source = self.sources[0]
+        reader = data.BatchReader(source, config.training.batch_size, **_shuffling(config), cache="none")
+        return [source.keys[index] for index in reader.indices(epoch, step)]
+
+
+def _shuffling(config: Config) -> dict[str, Any]:
+    return {"training": True, "seed": config.seed, "flip": config.data.flip}
+
+
+def open_source(config: Config, split: str) -> data.Source:
+    """Open the ``"train"`` or ``"validation"`` images of a configuration."""
+    part = config.data
+    return data.open_source(
+        part.source,
+        image_size=part.image_size,
+        channels=part.channels,
+        split=split,
+        validation=part.validation,
+        validation_fraction=part.validation_fraction,
+        seed=config.seed,
+        count=part.count,
+        max_broken=part.max_broken,
+    )
+
+
+def build_data(config: Config, start_epoch: int = 0, start_step: int = 0) -> Data:
+    """Open both sources, and lay out the batches after ``start_epoch`` epochs and ``start_step`` steps of the next."""
+    size, cache = config.training.batch_size, config.data.cache
+    train, held_out = (open_source(config, split) for split in ("train", "validation"))
+    first, last = start_epoch + bool(start_step), config.training.epochs
+    shuffling, training, begun = _shuffling(config), None, None
+    if first < last:
+        training = data.batches(train, size, cache=cache, **shuffling, start_epoch=first, epochs=last)
+    if start_step:
+        span = {"start_epoch": start_epoch, "start_step": start_step, "epochs": first}
+        # Not cached: the room is for the whole epochs that follow.
+        begun = data.batches(train, size, cache="none", **shuffling, **span)
+    validation = data.batches(held_out, size, training=False, cache=cache)
+    shown = data.to_unit_range(held_out.load(np.arange(min(SHOWN_IMAGES, len(held_out)))))
+    return Data(training, len(train) // size, validation, shown, (train, held_out), begun)
+
+
+def batches_in_order(config: Config, source: data.Source) -> Any:
+    """Lay out the batches of one pass over a source: each image once, as it is, in the source's order."""
+    return data.batches(source, config.training.batch_size, training=False, cache="none")
+
+
+def open_image(config: Config, name: str) -> np.ndarray:
+    """Read one image (H, W, C) in [-1, 1] as a configuration's model wants it.
+
+    Args:
+        config: The configuration.
+        name: A file, or ``held-out:N`` for the N-th held-out image, from 0.
+
+    Raises:
+        UserError: Where there is no such image.
+    """
+    if not name.startswith(HELD_OUT):
+        return data.to_unit_range(data.load_image(name, config.data.image_size, config.data.channels))
+    source, number = open_source(config, "validation"), name.removeprefix(HELD_OUT)
+    if not number.isdecimal() or int(number) >= len(source):
+        raise UserError(f"IMAGE: expected {HELD_OUT}N with N from 0 to {len(source) - 1}, got {name}")
+    return data.to_unit_range(source.load(np.array([int(number)])))[0]
