@@ -104,6 +104,7 @@ class TrainingConfig:
     batch_size: int = setting(64, "images of a step", low=1, high=65536)
     learning_rate: float = setting(1e-3, "Adam step size of the autoencoder", above=0)
     critic_learning_rate: float = setting(1e-4, "Adam step size of the critic", above=0)
+    halve_every: int = setting(0, "epochs between two halvings of both step sizes; 0: none", low=0, high=1000000)
     beta_1: float = setting(0.5, "first-moment decay of both Adams", low=0, below=1)
     clip_norm: float | None = setting(None, "clip the norm of the whole gradient to this", above=0)
     ema_decay: float | None = setting(None, "sample and validate with averaged weights: decay", low=0, below=1)
@@ -116,6 +117,7 @@ class TrainingConfig:
     sample_every: int = setting(
         1, "epochs between two sample grids; 0 writes the last only", low=0, high=1000000, resumable=True
     )
+    tensorboard: bool = setting(False, "write scalars and sample grids to RUN/tensorboard", resumable=True)
     checkpoint_every: int = setting(1, "epochs between two checkpoints", low=1, high=1000000, resumable=True)
     checkpoint_steps: int | None = setting(None, "steps between two within an epoch", low=1, resumable=True)
     checkpoint_minutes: float | None = setting(15.0, "minutes between two within an epoch", above=0, resumable=True)

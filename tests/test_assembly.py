@@ -123,6 +123,20 @@ def test_the_monitor_waits_for_the_warm_up_and_the_first_steps():
     assert "EMAWeights" in callbacks(training__ema_decay=0.9) and "EMAWeights" not in callbacks()
 
 
+def test_both_step_sizes_are_halved_and_what_the_guard_lowered_stays_until_then():
+    config = tiny(training__halve_every=2, training__learning_rate=0.8, training__critic_learning_rate=0.2)
+    data = assembly.Data(None, 1, None, np.zeros((1, 16, 16, 3)), None)
+    model, halving = assembly.build_model(config), assembly.build_callbacks(config, data, "pictures")[0]
+    halving.set_model(model)
+    rates = []
+    for epoch in range(5):
+        halving.on_epoch_begin(epoch)
+        rates.append([float(numpy(member.learning_rate)) for member in model.optimizer.optimizers])
+        if epoch == 2:
+            model.optimizer.learning_rate = 0.1
+    assert np.allclose(rates, [[0.8, 0.2], [0.8, 0.2], [0.4, 0.1], [0.1, 0.025], [0.2, 0.05]])
+
+
 def test_precision_is_that_of_the_networks():
     model = assembly.build_model(tiny(training__precision="mixed_bfloat16"))
     policies = {network.dtype_policy.name for network in (model.encoder, model.decoder, model.critic)}

@@ -1,6 +1,12 @@
 """From a configuration to objects: the one place where a name becomes a class."""
 
-from gamix_keras.assembly.callbacks import WARMUPS, build_callbacks, build_guard, build_second_stage_callbacks
+from gamix_keras.assembly.callbacks import (
+    WARMUPS,
+    build_callbacks,
+    build_guard,
+    build_second_stage_callbacks,
+    build_tensorboard,
+)
 from gamix_keras.assembly.models import JIT, LIKELIHOODS, MODELS, build_model, build_second_stage, parameter_counts
 from gamix_keras.assembly.networks import NETWORKS, Family, build_critic, build_decoder, build_encoder
 from gamix_keras.assembly.sources import (
@@ -33,6 +39,7 @@ __all__ = [
     "build_model",
     "build_second_stage",
     "build_second_stage_callbacks",
+    "build_tensorboard",
     "open_image",
     "open_source",
     "parameter_counts",

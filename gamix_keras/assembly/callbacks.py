@@ -9,7 +9,16 @@ from typing import Any
 import keras
 
 from gamix_keras.assembly.sources import Data
-from gamix_keras.callbacks import CollapseMonitor, EMAWeights, NumericGuard, SampleGrid, Schedule, WeightSchedule
+from gamix_keras.callbacks import (
+    CollapseMonitor,
+    EMAWeights,
+    NumericGuard,
+    SampleGrid,
+    Schedule,
+    StepSizeHalving,
+    TensorBoard,
+    WeightSchedule,
+)
 from gamix_keras.config import Config
 
 WARMUPS = {"linear": {}, "cosine": {"shape": "cosine"}, "cyclical": {"cycles": 4, "ratio": 0.5}}
@@ -21,6 +30,7 @@ def build_callbacks(config: Config, data: Data, folder: Path) -> list[keras.call
     pictures = SampleGrid(data.shown, folder, config.training.sample_every, config.seed)
     average = [EMAWeights()] if config.training.ema_decay is not None else []
     return [
+        *_halving(config.training.learning_rate, config.training.halve_every),
         *_warmup(config, data.steps),
         *_late_critic(config, data.steps),
         *average,
@@ -38,10 +48,18 @@ def build_guard(
     return [] if action == "off" else [NumericGuard(action, events, record, images, begun)]
 
 
+def build_tensorboard(config: Config, logs: Path, pictures: Path | None = None) -> list[TensorBoard]:
+    """Build what writes scalars, and the pictures of a folder, to ``logs``, if it is wanted."""
+    return [TensorBoard(logs, pictures)] if config.training.tensorboard else []
+
+
 def build_second_stage_callbacks(config: Config) -> list[keras.callbacks.Callback]:
     """Build the callbacks of the second stage: the halvings of its step size, if any."""
-    rate, every = config.second_stage.learning_rate, config.second_stage.halve_every
-    return [keras.callbacks.LearningRateScheduler(lambda epoch: rate * 0.5 ** (epoch // every))] if every else []
+    return _halving(config.second_stage.learning_rate, config.second_stage.halve_every)
+
+
+def _halving(rate: float, every: int) -> list[keras.callbacks.Callback]:
+    return [StepSizeHalving(rate, every)] if every else []
 
 
 def _warmup(config: Config, steps: int) -> list[WeightSchedule]:

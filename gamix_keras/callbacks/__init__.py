@@ -6,6 +6,8 @@ from gamix_keras.callbacks.guard import NumericGuard
 from gamix_keras.callbacks.history import EpochCheckpoint, EpochHistory, ResumedMetrics, StepCheckpoint
 from gamix_keras.callbacks.sample_grid import SampleGrid
 from gamix_keras.callbacks.schedules import Schedule, WeightSchedule
+from gamix_keras.callbacks.step_size import StepSizeHalving
+from gamix_keras.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "CollapseMonitor",
@@ -17,5 +19,7 @@ __all__ = [
     "SampleGrid",
     "Schedule",
     "StepCheckpoint",
+    "TensorBoard",
+    "StepSizeHalving",
     "WeightSchedule",
 ]
