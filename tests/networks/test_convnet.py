@@ -24,9 +24,20 @@ def test_default_parameter_counts():
 @pytest.mark.backend_free
 def test_a_quarter_of_the_channels_at_full_resolution():
     wide = [layer.name for layer in ConvDecoder((64, 64, 3), 8).layers if layer.output.shape[1:3] == (64, 64)]
-    assert wide == ["pixels", "location"]
+    assert wide == ["pixels", "pixels_blur", "location"]
     assert ConvDecoder((64, 64, 3), 8, width=32).get_layer("pixels").output.shape[-1] == 8
     assert max(layer.output.shape[-1] for layer in ConvDecoder((64, 64, 3), 8, max_width=64).layers[2:]) == 64
+
+
+def test_no_weights_can_lay_a_lattice_over_the_image():
+    decoder = ConvDecoder((32, 32, 3), 3, width=8, stages=2)
+    fill(decoder)
+    inner = outputs(decoder, numbers((4, 3)))[0][:, 4:-4, 4:-4]
+    flat = np.hanning(24) / np.hanning(24).sum()
+    sign = flat * (-1.0) ** np.arange(24)
+    for rows, columns in ((sign, flat), (flat, sign), (sign, sign)):
+        lattice = np.einsum("nhwc,h,w->nc", inner, rows, columns)
+        assert np.abs(lattice).max() < 5e-3 * inner.std(axis=(1, 2)).max()
 
 
 def test_every_latent_reaches_every_pixel():
