@@ -75,3 +75,33 @@ class PhaseAligned(keras.initializers.Initializer):
     def get_config(self) -> dict[str, Any]:
         """The side of the block and the seed."""
         return {"block": self.block, "seed": self._draw.get_config()["seed"]}
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class EqualPhases(keras.constraints.Constraint):
+    """Kernels and biases whose b * b equal blocks of output channels answer alike where their input is flat.
+
+        w[k, i, p, c]  becomes  w[k, i, p, c] - mean_k w[., i, p, c] + mean_{k, p} w[., i, ., c]
+
+    k: positions in the kernel; i: input channel; p: phase, the place in the block of pixels; c: output channel. What
+    `DepthToSpace` makes of a flat map is flat then, whatever is learned: no lattice, while edges may still fall
+    between the pixels of the map. The constrained tensors are a linear space, so that their averages are in it too.
+
+    Args:
+        block: b, as in `DepthToSpace`.
+    """
+
+    def __init__(self, block: int = 2) -> None:
+        self.block = block
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """Projects a kernel (..., inputs, b * b * C) or a bias (b * b * C,)."""
+        phases = self.block**2
+        inputs = w.shape[-2] if len(w.shape) > 1 else 1
+        blocks = ops.reshape(w, (-1, inputs, phases, w.shape[-1] // phases))
+        flat = ops.mean(blocks, axis=0, keepdims=True)
+        return ops.reshape(blocks - flat + ops.mean(flat, axis=2, keepdims=True), w.shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The side of the block."""
+        return {"block": self.block}

@@ -2,9 +2,8 @@
 
 Encoder: 3x3 convolutions of stride 2, the channels doubling while the map is halved. Decoder: channels rearranged into
 2x2 pixels, then a 3x3 convolution, which sees all neighbours alike. The four channels that become neighbouring pixels
-start out equal (`PhaseAligned`): drawn apart, they would leave a lattice on the image that takes long to unlearn. What
-they learn with a period of two pixels, which a critic encourages, a binomial blur takes away before the last, linear
-convolution; at the lower resolutions it would only slow the learning of details.
+start out equal (`PhaseAligned`) and go on answering alike to a flat map (`EqualPhases`): free to differ, they leave a
+lattice on the image, which a critic strengthens.
 Only a quarter of the first convolution's channels live at full resolution, where a CPU would spend its time.
 """
 
@@ -13,9 +12,8 @@ from typing import Any
 
 import keras
 
-from gamix_keras.layers.blur import BlurResample2D
 from gamix_keras.layers.normalisation import make_normalisation
-from gamix_keras.layers.subpixel import DepthToSpace, PhaseAligned
+from gamix_keras.layers.subpixel import DepthToSpace, EqualPhases, PhaseAligned
 from gamix_keras.networks.base import (
     Network,
     check_image_shape,
@@ -125,11 +123,18 @@ class ConvDecoder(Network):
         x = _activated(x, norm, groups, policy, 0)
         for stage, channels in enumerate(widths[1:], start=1):
             x = DepthToSpace(dtype=policy, name=f"up{stage}")(x)
-            start = {"kernel_initializer": PhaseAligned(), "dtype": policy}
-            conv = keras.layers.Conv2D(channels, 3, padding="same", **start, name=f"conv{stage}")
+            conv = keras.layers.Conv2D(
+                channels,
+                3,
+                padding="same",
+                kernel_initializer=PhaseAligned(),
+                kernel_constraint=EqualPhases(),
+                bias_constraint=EqualPhases(),
+                dtype=policy,
+                name=f"conv{stage}",
+            )
             x = _activated(conv(x), norm, groups, policy, stage)
         x = DepthToSpace(dtype=policy, name="pixels")(x)
-        x = BlurResample2D(1, dtype=policy, name="pixels_blur")(x)
         channels = location_channels(shape, pixel_scale)
         x = keras.layers.Conv2D(channels, 3, padding="same", dtype="float32", name="location")(x)
         arguments = {

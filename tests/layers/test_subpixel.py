@@ -3,7 +3,7 @@ import pytest
 from harness import numpy, round_trip
 from keras import ops
 
-from gamix_keras.layers.subpixel import DepthToSpace, PhaseAligned
+from gamix_keras.layers.subpixel import DepthToSpace, EqualPhases, PhaseAligned
 
 
 @pytest.mark.parametrize("block", [2, 3])
@@ -36,3 +36,18 @@ def test_aligned_phases_start_as_nearest_neighbour():
 def test_aligned_phases_want_divisible_channels():
     with pytest.raises(ValueError, match="expected channels divisible by 4, got 6"):
         PhaseAligned()((3, 3, 2, 6))
+
+
+def test_equal_phases_answer_a_flat_map_alike_and_keep_the_rest():
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 5, 8)).astype("float32")
+    equal = numpy(EqualPhases()(ops.convert_to_tensor(kernel)))
+    sums = equal.sum((0, 1)).reshape(5, 4, 2)
+    assert np.allclose(sums, kernel.sum((0, 1)).reshape(5, 4, 2).mean(1, keepdims=True), atol=1e-5)
+    assert np.allclose(equal - equal.mean((0, 1)), kernel - kernel.mean((0, 1)), atol=1e-6)
+    again = EqualPhases()(ops.convert_to_tensor(equal))
+    assert np.allclose(numpy(again), equal, atol=1e-6)
+
+
+def test_equal_phases_share_their_biases():
+    bias = np.array([0, 1, 2, 3, 4, 5, 6, 7], "float32")
+    assert numpy(EqualPhases()(ops.convert_to_tensor(bias))).tolist() == [3, 4] * 4
