@@ -8,12 +8,16 @@ TEST_ENV := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 
 TEST_ENV += JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=0
 
-.PHONY: demo test lint $(addprefix test-,$(BACKENDS)) clean
+.PHONY: demo docs test lint test-lowest audit $(addprefix test-,$(BACKENDS)) clean
 
 demo: $(VENV)/.base
 	$(BIN)/gamix-keras train --preset faces-quick --out runs/demo
 
 test: lint $(addprefix test-,$(BACKENDS))
+
+docs: $(VENV)/.all
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo build/site/index.html
 
 lint: $(VENV)/.all
 	$(BIN)/ruff check .
@@ -22,6 +26,30 @@ lint: $(VENV)/.all
 $(addprefix test-,$(BACKENDS)): test-%: $(VENV)/.all
 	$(TEST_ENV) KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2
 
+# The lower bounds of setup.cfg, exactly, and what of the tests is fast. Old versions of one package deprecate what
+# others have changed since.
+LOWEST := build/lowest
+LOWEST_TESTS := $(addprefix tests/,layers losses models samplers training callbacks test_runs.py test_session.py)
+
+test-lowest:
+	mkdir -p build
+	sed -nE 's/^(    |[a-z-]+ = )([A-Za-z0-9_.-]+)>=([0-9.]+)(,.*)?$$/\2==\3/p' setup.cfg | sort -u > $(LOWEST).txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip
+	$(LOWEST)/bin/python -m pip install --quiet -c $(LOWEST).txt -e ".[jax]" pytest pytest-xdist hypothesis scikit-image \
+		tensorboard
+	for backend in tensorflow jax; do \
+		$(TEST_ENV) KERAS_BACKEND=$$backend $(LOWEST)/bin/python -m pytest -n 2 \
+			-W ignore::DeprecationWarning $(LOWEST_TESTS) || exit 1; \
+	done
+
+# Asks PyPI's JSON interface for advisories. --strict: where that cannot be asked, as behind many mirrors, it fails
+# rather than say that nothing was found.
+audit: $(VENV)/.all
+	mkdir -p build
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > build/installed.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement build/installed.txt
+
 $(VENV)/.base: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -29,7 +57,7 @@ $(VENV)/.base: setup.cfg constraints.txt
 	touch $@
 
 $(VENV)/.all: $(VENV)/.base
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jax,torch,test,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jax,torch,notebook,test,dev,docs]"
 	# Without its dependencies: they pull in keras-core, which its layers do not need under Keras 3.
 	$(BIN)/python -m pip install --quiet --no-deps keras-cv==0.9.0 regex
 	touch $@

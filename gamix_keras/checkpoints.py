@@ -74,11 +74,17 @@ def write(file: Path, save: Callable[[Path], None]) -> None:
 def is_whole(file: Path) -> bool:
     """Whether a checkpoint is what was written: by its checksum, if it has one, and by those within the archive."""
     try:
-        written = _checksum(file).read_text(encoding="utf-8").split()[:1] if _checksum(file).exists() else []
+        written = checksum(file)
         with zipfile.ZipFile(file) as archive:
-            return archive.testzip() is None and written in ([], [_digest(file)])
+            return archive.testzip() is None and written in (None, _digest(file))
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError):
         return False
+
+
+def checksum(file: Path) -> str | None:
+    """Return the SHA-256 that was written with a checkpoint; None where there is none."""
+    words = _checksum(file).read_text(encoding="utf-8").split() if _checksum(file).exists() else []
+    return words[0] if words else None
 
 
 def prune(folder: Path, newest: tuple[int, int], keep: int, spared: Container[int] = ()) -> None:

@@ -112,6 +112,7 @@ class TrainingConfig:
     collapse_monitor: bool | str = setting(
         True, "warn of collapse; stop: end training too", choices=("stop",), resumable=True
     )
+    devices: int = setting(1, "devices that share each batch", low=1, high=4096, resumable=True)
     precision: str = setting("float32", "compute precision", choices=PRECISIONS)
     jit: str = setting("auto", "compile the step with XLA", choices=("auto", "true", "false"))
     sample_every: int = setting(
@@ -123,7 +124,7 @@ class TrainingConfig:
     checkpoint_minutes: float | None = setting(15.0, "minutes between two within an epoch", above=0, resumable=True)
     keep_checkpoints: int = setting(2, "how many of the newest are kept", low=1, high=1000000, resumable=True)
     numeric_guard: str = setting(
-        "skip", "a step with NaN or infinity is undone; lower: it halves the rates too", choices=GUARDS, resumable=True
+        "skip", "a step with NaN or infinity is left out; lower: halves the rates too", choices=GUARDS, resumable=True
     )
     guard_events: int = setting(10, "such steps in a session after which it ends", low=1, high=10**9, resumable=True)
     full_disk: str = setting("stop", "pause: wait for room with rows and checkpoints", choices=FULL, resumable=True)
@@ -153,6 +154,14 @@ class Config:
         seed: Seeds weights, noise, shuffling and the embedded faces.
         backend: Keras backend.
         data, model, loss, training, second_stage: The sections, see their classes.
+
+    Examples:
+        >>> config = Config().updated({"model.latent_dim": 64, "loss.mae_weight": 5000.0})
+        >>> config.pixels, round(config.likelihood_scale, 2)
+        (12288, 2.46)
+        >>> config.updated({"model.width": 30})
+        Traceback (most recent call last):
+        gamix_keras.settings.UserError: model.width: expected a multiple of 4 for the convnet, got 30
     """
 
     seed: int = setting(0, "seeds weights, noise and the order of the data", low=0, high=2**31 - 1)
@@ -265,7 +274,12 @@ def known_key(key: str) -> str:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Value]:
-    """Parse ``["model.latent_dim=128", ...]`` to typed values by dotted key; the last of a key wins."""
+    """Parse ``["model.latent_dim=128", ...]`` to typed values by dotted key; the last of a key wins.
+
+    Examples:
+        >>> parse_assignments(["loss.scale=learned", "training.epochs=40", "data.flip=no"])
+        {'loss.scale': 'learned', 'training.epochs': 40, 'data.flip': False}
+    """
     values = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")

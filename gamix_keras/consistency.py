@@ -16,7 +16,7 @@ def check_together(config: Config) -> None:
     Raises:
         UserError: For the first contradiction; it names one setting, what it should be and why.
     """
-    for check in (_image_size, _channels, _network, _scale, _likelihood, _latents, _moments, _critic):
+    for check in (_image_size, _channels, _network, _scale, _likelihood, _latents, _moments, _critic, _devices):
         check(config)
 
 
@@ -101,3 +101,30 @@ def _batch_moments(config: Config) -> None:
 def _critic(config: Config) -> None:
     if config.model.critic_spectral_norm and config.model.critic_norm != "none":
         _refuse("model.critic_norm", "none with model.critic_spectral_norm, which it would undo", config)
+
+
+def _devices(config: Config) -> None:
+    count = config.training.devices
+    if config.training.batch_size % count:
+        _refuse("training.batch_size", f"a multiple of training.devices = {count}", config)
+    if count > 1 and config.backend != "jax":
+        _replicas(
+            config, f"with training.devices={count} on {config.backend}, which sees a part of the batch at a time"
+        )
+
+
+def _replicas(config: Config, where: str) -> None:
+    """What needs the whole batch in one place; JAX has it there."""
+    model, loss = config.model, config.loss
+    if model.network in ("infogan", "wae"):
+        _refuse("model.network", f"one without batch normalisation {where}", config)
+    if model.network == "convnet" and model.norm == "batch":
+        _refuse("model.norm", f"none or group {where}", config)
+    if model.name == "gamix" and loss.moments == "mixture":
+        _refuse("loss.moments", f"means, total or full {where}", config)
+    if model.name == "gamix" and loss.adaptive_weight:
+        _refuse("loss.adaptive_weight", f"false {where}", config)
+    if config.backend == "tensorflow" and config.training.clip_norm is not None:
+        _refuse("training.clip_norm", f"none {where}", config)
+    if config.training.precision == "mixed_float16":
+        _refuse("training.precision", f"float32 or mixed_bfloat16 {where}", config)

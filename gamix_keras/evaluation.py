@@ -92,7 +92,7 @@ def _silent(_: str) -> None:
 
 
 def evaluate(run: Run, settings: Settings | None = None, progress: Progress = _silent) -> dict[str, Any]:
-    """Evaluate the newest checkpoint of a run.
+    """Evaluate a run: its newest checkpoint, or the one that ``Run.at`` chose.
 
     Writes ``RUN/evaluation.json``, and to ``RUN/evaluation/`` the scores of each image and pictures of what was
     measured.
@@ -111,7 +111,8 @@ def evaluate(run: Run, settings: Settings | None = None, progress: Progress = _s
     settings = settings or Settings()
     extractor = metrics.feature_extractor(settings.extractor, batch_size=_extractor_batch())
     held_out = _open_held_out(run, settings)
-    model, last_row = run.load_model(), (run.history() or [{}])[-1]
+    model, epoch = run.load_model(), run.checkpoint().epoch
+    last_row = ([row for row in run.history() if row["epoch"] <= epoch] or [{}])[-1]
     with model.averaged():
         names = settings.samplers or (*DEFAULT_SAMPLERS, *(["second_stage"] if run.has_second_stage() else []))
         posteriors = functools.cache(lambda: sampling.training_posteriors(run, model, progress))
@@ -120,7 +121,7 @@ def evaluate(run: Run, settings: Settings | None = None, progress: Progress = _s
         result, scores = evaluate_model(subject, extractor, settings, progress)
         _write_pictures(subject, settings.seed, run.path / "evaluation")
     split = "held out" if settings.data is None else "all, or the source's own validation split"
-    result["protocol"] |= {"split": split, "checkpoint_epoch": run.latest_checkpoint()[0], "preset": run.preset}
+    result["protocol"] |= {"split": split, "checkpoint_epoch": epoch, "preset": run.preset}
     _write_scores(held_out.keys, scores, run.path / "evaluation" / "scores.csv")
     text = json.dumps(result, indent=2, sort_keys=True, allow_nan=False)
     files.write_text(run.path / "evaluation.json", text + "\n")

@@ -116,13 +116,14 @@ def remove_leftovers(folder: str | os.PathLike) -> list[Path]:
     """Remove the temporary files, at any depth, of processes that were killed while they wrote; return them."""
     found = [(file, _TEMPORARY.fullmatch(file.name)) for file in Path(folder).rglob(".*")]
     # A process of this id that writes now is another one: ids come again, in containers above all.
-    left = [file for file, name in found if name and not _runs_beside(int(name["process"]))]
+    left = [file for file, name in found if name and not runs_beside(int(name["process"]))]
     for file in left:
         file.unlink(missing_ok=True)
     return left
 
 
-def _runs_beside(process: int) -> bool:
+def runs_beside(process: int) -> bool:
+    """Whether there is a process of this id on this machine that is not this one."""
     try:
         os.kill(process, 0)
     except PermissionError:

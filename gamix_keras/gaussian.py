@@ -54,6 +54,10 @@ def kl_to_standard(mean: Tensor, log_var: Tensor) -> Tensor:
 
     Returns:
         The same shape, nats, >= 0 (Kingma & Welling 2014, appendix B). Sum over the last axis for the KL of an image.
+
+    Examples:
+        >>> print(ops.convert_to_numpy(kl_to_standard([0.0, 2.0], [0.0, 0.0])))
+        [0. 2.]
     """
     mean = ops.cast(mean, "float32")
     log_var = clip_log_var(log_var)
@@ -82,6 +86,10 @@ def moments_kl(mean: Tensor, variance: Tensor) -> Tensor:
 
     Returns:
         A scalar, nats per image: one number for the data set.
+
+    Examples:
+        >>> round(float(moments_kl([0.0, 1.0], [1.0, 1.0])), 4)
+        0.5
     """
     mean, variance = _float32(mean, variance)
     terms = ops.square(mean) + variance - 1.0 - ops.log(variance + VARIANCE_EPSILON)
@@ -147,6 +155,10 @@ def slerp(start: Tensor, end: Tensor, fraction: Tensor) -> Tensor:
     Returns:
         Shape (..., D). Falls back to the straight line where the angle is below 1e-3 (the formula's limit) and near
         opposite ends, where the arc is not defined (Shoemake 1985; White 2016).
+
+    Examples:
+        >>> print(ops.convert_to_numpy(slerp([1.0, 0.0], [0.0, 1.0], 0.5)).round(4))
+        [0.7071 0.7071]
     """
     start, end, fraction = _float32(start, end, fraction)
     norms = ops.norm(start, axis=-1, keepdims=True) * ops.norm(end, axis=-1, keepdims=True)

@@ -1,13 +1,14 @@
 """Arrays to pictures: grids of images and charts, as PNG. Computes nothing.
 
 Images are arrays (N, H, W, C) in [-1, 1], C = 1 or 3 (a fourth channel is not shown). Functions called ``save_...``
-write a file, those called ``..._png`` return the bytes of one.
+write a file, those called ``..._png`` return the bytes of one, and ``show`` is for notebooks.
 """
 
 import io
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -39,8 +40,12 @@ def save_image(image: np.ndarray, path: Path) -> None:
 
 def save_sheet(images: np.ndarray, path: Path, columns: int | None = None) -> None:
     """Write a contact sheet, row by row; without ``columns`` it is about square."""
+    _save(_sheet(images, columns), path)
+
+
+def _sheet(images: np.ndarray, columns: int | None) -> Image.Image:
     columns = columns or max(1, int(np.ceil(np.sqrt(len(images)))))
-    _save(_grid([images[start : start + columns] for start in range(0, len(images), columns)]), path)
+    return _grid([images[start : start + columns] for start in range(0, len(images), columns)])
 
 
 def save_rows(rows: Mapping[str, np.ndarray], path: Path, column_labels: Sequence[str] = (), title: str = "") -> None:
@@ -58,6 +63,49 @@ def save_rows(rows: Mapping[str, np.ndarray], path: Path, column_labels: Sequenc
 def rows_png(rows: Mapping[str, np.ndarray], column_labels: Sequence[str] = ()) -> bytes:
     """The picture of ``save_rows``."""
     return _bytes(_labelled(rows, column_labels, ""))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a notebook shows: a JPEG, a tenth of the size of a PNG of faces, so that notebooks stay small."""
+
+    jpeg: bytes
+    width: int
+    height: int
+
+    def _repr_jpeg_(self) -> bytes:
+        return self.jpeg
+
+    def __repr__(self) -> str:
+        return f"Picture({self.width} x {self.height})"
+
+
+def show(images: Any, columns: int | None = None, column_labels: Sequence[str] = ()) -> Picture:
+    """Return a picture for the last line of a notebook's cell.
+
+    Args:
+        images: Images, which make a contact sheet, or a mapping of labels to images, which makes a row of each.
+        columns: Of the sheet; without it, it is about square.
+        column_labels: What stands above the columns of rows.
+    """
+    if isinstance(images, Mapping):
+        return _shown(_labelled({name: _numpy(row) for name, row in images.items()}, column_labels, ""))
+    return _shown(_sheet(_numpy(images), columns))
+
+
+def _shown(picture: Image.Image) -> Picture:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", quality=85)
+    return Picture(buffer.getvalue(), picture.width, picture.height)
+
+
+def _numpy(images: Any) -> np.ndarray:
+    if isinstance(images, np.ndarray):
+        return images
+    # Imported here: whoever has tensors has Keras, and the command line draws without it.
+    from keras import ops
+
+    return ops.convert_to_numpy(images)
 
 
 def _labelled(rows: Mapping[str, np.ndarray], column_labels: Sequence[str], title: str) -> Image.Image:

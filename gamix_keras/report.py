@@ -76,7 +76,7 @@ def _evaluation(run: Run) -> dict[str, Any] | None:
 
 
 def _what(run: Run, model: keras.Model) -> str:
-    config, (epoch, _) = run.config, run.latest_checkpoint()
+    config, (epoch, _) = run.config, run.checkpoint()
     height, width, channels = model.image_shape
     return (
         f"{type(model).__name__} with {config.model.network} networks and {model.latent_dim} latents, trained on "
@@ -89,7 +89,7 @@ def _diagnosis(run: Run, result: dict[str, Any] | None) -> Iterator[str]:
     if result is None:
         yield page.finding("Not evaluated yet.", f"`gamix-keras evaluate {run.path}` measures the model.")
         return
-    evaluated, newest = result["protocol"]["checkpoint_epoch"], run.latest_checkpoint()[0]
+    evaluated, newest = result["protocol"]["checkpoint_epoch"], run.checkpoint()[0]
     if evaluated != newest:
         yield page.finding("Out of date.", f"Evaluated after epoch {evaluated}, the newest checkpoint is {newest}.")
     for found in result["diagnosis"]:

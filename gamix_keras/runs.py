@@ -3,10 +3,11 @@
     RUN/config.json             the resolved configuration; each session's versions, git state and start
     RUN/history.jsonl           one JSON object per finished epoch
     RUN/checkpoints/            epoch-0007.keras: weights, both optimizers, random state; see ``checkpoints``
-    RUN/bad_steps.jsonl         steps with numbers that were not finite, which were undone, with their images
+    RUN/bad_steps.jsonl         steps left out for a number that was not finite, with their images
     RUN/samples/                epoch-0007.png
+    RUN/tensorboard/            scalars and sample grids, with training.tensorboard=true
     RUN/second_stage/           history.jsonl and checkpoints/ of the second stage, and samples.png
-    RUN/samplers/               mixture.keras: samplers that were fitted
+    RUN/samplers/               mixture.keras: samplers that were fitted; epoch-0007/: to that checkpoint
 
 An epoch's row is written before its checkpoint, so every checkpoint has its history; resuming drops the rows
 after the checkpoint that it starts from, so an interrupted run leaves neither gap nor duplicate. This module
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 KEPT_CHECKPOINTS = 2
 LOCK = ".lock"
+LATEST, BEST = "latest", "best"
 BETTER = {"val_loss": min, "val_reconstruction": min, "val_elbo": max, "val_psnr": max}
 
 
@@ -51,9 +53,7 @@ class Stage:
 
     def history(self) -> list[dict[str, float]]:
         """Return the rows of the finished epochs; a half-written last line is left out."""
-        file = self.path / "history.jsonl"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        return [row for row in map(_row, lines) if row is not None]
+        return _rows(self.path / "history.jsonl")
 
     def record(self, row: Mapping[str, float]) -> None:
         """Append the row of an epoch."""
@@ -100,8 +100,12 @@ class Stage:
             warnings.warn(f"{checkpoint.file} is damaged and was passed over", stacklevel=2)
         return Checkpoint(0, None)
 
+    def checkpoint(self) -> Checkpoint:
+        """Return the checkpoint that is loaded: the newest whole one."""
+        return self.latest_checkpoint()
+
     def load_checkpoint(self, compile: bool = False) -> "keras.Model":
-        """Load the newest whole checkpoint, in Keras's safe mode.
+        """Load ``checkpoint()``, in Keras's safe mode.
 
         Args:
             compile: Whether to restore the optimizers too, in order to train on.
@@ -113,7 +117,7 @@ class Stage:
 
         from gamix_keras import assembly  # noqa: F401  # registers the classes that the file names
 
-        _, file = self.latest_checkpoint()
+        _, file = self.checkpoint()
         if file is None:
             raise UserError(f"RUN: expected a run with a checkpoint, got {self.path}, which has none yet")
         model = keras.saving.load_model(file, compile=compile, safe_mode=True)
@@ -127,11 +131,13 @@ class Stage:
 class Run(Stage):
     """A run directory; make one with ``Run.create`` or ``Run.open``.
 
-    As a ``Stage`` it is the training on images; ``second_stage`` is what followed it.
+    As a ``Stage`` it is the training on images; ``second_stage`` is what followed it. What loads, measures, samples or
+    exports it takes the newest whole checkpoint, or the one that ``at`` chose; training goes on from the newest.
     """
 
     config: Config
     preset: str | None = None
+    chosen: str = LATEST
 
     @classmethod
     def create(cls, path: str | os.PathLike, config: Config, preset: str | None = None) -> "Run":
@@ -160,6 +166,52 @@ class Run(Stage):
         written = _read_config(path)
         return cls(path, Config.from_dict(written.get("config", {})), written.get("preset"))
 
+    def at(self, chosen: str | int) -> "Run":
+        """Return this run with another checkpoint to load.
+
+        Args:
+            chosen: ``latest``, ``best`` (by ``training.keep_best``), or a number of whole epochs.
+
+        Raises:
+            UserError: Where there is no such checkpoint, or it is damaged.
+        """
+        run = replace(self, chosen=str(chosen))
+        if run.chosen != LATEST:
+            run.checkpoint()
+        return run
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the checkpoint that is loaded.
+
+        Raises:
+            UserError: Where the one that was chosen is not there, or is damaged.
+        """
+        if self.chosen == LATEST:
+            return self.latest_checkpoint()
+        there = {found.epoch: found for found in checkpoints.listed(self.checkpoints) if not found.step}
+        found = there.get(self._chosen_epoch())
+        if found is None:
+            kept = ", ".join(map(str, sorted(there))) or "none"
+            raise UserError(f"--checkpoint: expected latest, best or an epoch that is kept ({kept}), got {self.chosen}")
+        if not checkpoints.is_whole(found.file):
+            raise UserError(f"--checkpoint: expected a whole file, got {found.file}, which is damaged")
+        return found
+
+    def _chosen_epoch(self) -> int | None:
+        if self.chosen != BEST:
+            return int(self.chosen) if self.chosen.isdecimal() else None
+        if self.config.training.keep_best is None:
+            remedy = "name latest or an epoch"
+            raise UserError(f"--checkpoint: expected a run with training.keep_best for best, got {self.path}; {remedy}")
+        return next(iter(self.spared), None)
+
+    @property
+    def samplers(self) -> Path:
+        """The folder of the samplers that were fitted to the checkpoint that is loaded."""
+        loaded = self.checkpoint()
+        is_newest = self.chosen == LATEST or loaded.progress == self.latest_checkpoint().progress
+        return self.path / "samplers" / ("" if is_newest else loaded.file.stem)
+
     def changed(self, values: Mapping[str, Value]) -> "Run":
         """Return this run with settings changed, for its next session.
 
@@ -176,19 +228,21 @@ class Run(Stage):
         to_come = key.startswith("second_stage.") and self.second_stage.latest_checkpoint()[1] is None
         return to_come or settings()[key].metadata["resumable"]
 
-    def begin_session(self, from_epoch: int) -> None:
+    def begin_session(self, from_epoch: int, from_step: int = 0) -> None:
         """Write ``config.json``, with the settings as they are now and one more session.
 
         A second stage belongs to the first as it was: it is dropped where the first is trained on.
 
         Args:
             from_epoch: How many epochs the session builds on; history after them is dropped.
+            from_step: And how many steps of the next.
         """
         earlier = _read_config(self.path).get("sessions") if _is_run(self.path) else []
         sessions = [*(earlier if isinstance(earlier, list) else []), provenance.session(from_epoch)]
         values = {"preset": self.preset, "config": self.config.to_dict(), "sessions": sessions}
         files.write_json(self.path / "config.json", values)
         self.rewind(from_epoch)
+        self._rewind_bad_steps(from_epoch, from_step)
         if from_epoch < self.config.training.epochs and self.second_stage.path.exists():
             shutil.rmtree(self.second_stage.path)
 
@@ -221,14 +275,30 @@ class Run(Stage):
         rows = [row for row in self.history() if row["epoch"] in there and math.isfinite(row.get(metric, math.nan))]
         return {BETTER[metric](rows, key=lambda row: row[metric])["epoch"]} if rows else ()
 
+    @property
+    def bad_steps(self) -> list[dict[str, Any]]:
+        """The rows of ``bad_steps.jsonl``."""
+        return _rows(self.path / "bad_steps.jsonl")
+
     def record_bad_step(self, row: Mapping[str, Any]) -> None:
         """Append a row to ``bad_steps.jsonl``."""
         files.append_line(self.path / "bad_steps.jsonl", json.dumps(dict(row)))
+
+    def _rewind_bad_steps(self, epoch: int, step: int) -> None:
+        rows = self.bad_steps
+        kept = [row for row in rows if (row["epoch"] - 1, row.get("step", 0)) <= (epoch, step)]
+        if kept != rows:
+            files.write_text(self.path / "bad_steps.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
 
     @property
     def samples(self) -> Path:
         """The folder of the pictures."""
         return self.path / "samples"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of what TensorBoard reads."""
+        return self.path / "tensorboard"
 
     @property
     def second_stage(self) -> Stage:
@@ -237,11 +307,13 @@ class Run(Stage):
 
     def has_second_stage(self) -> bool:
         """Whether there is a second stage, perhaps still in training, that belongs to the first as it is."""
-        is_trained = self.latest_checkpoint()[0] >= self.config.training.epochs
+        is_trained = self.checkpoint()[0] >= self.config.training.epochs
         return is_trained and self.second_stage.latest_checkpoint()[1] is not None
 
     def load_model(self, compile: bool = False) -> "keras.Model":
-        """Load the newest whole checkpoint, in Keras's safe mode; with that of the second stage, as a ``TwoStageVAE``.
+        """Load ``checkpoint()``, in Keras's safe mode; with that of the second stage, as a ``TwoStageVAE``.
+
+        A second stage belongs to the last epoch of the first: an earlier checkpoint is loaded without it.
 
         Args:
             compile: Whether to restore the optimizers too, in order to train on.
@@ -257,9 +329,9 @@ class Run(Stage):
         return TwoStageVAE(first, self.second_stage.load_checkpoint(compile))
 
 
-def load_run(path: str | os.PathLike) -> LoadedRun:
-    """Read a run directory: its configuration, and its model as of the newest whole checkpoint."""
-    run = Run.open(path)
+def load_run(path: str | os.PathLike, checkpoint: str | int = "latest") -> LoadedRun:
+    """Read a run directory: its configuration, and its model as of a checkpoint, see ``Run.at``."""
+    run = Run.open(path).at(checkpoint)
     return LoadedRun(run.config, run.load_model())
 
 
@@ -305,7 +377,12 @@ def _read_config(path: Path) -> dict[str, Any]:
     return written
 
 
-def _row(line: str) -> dict[str, float] | None:
+def _rows(file: Path) -> list[dict[str, Any]]:
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [row for row in map(_row, lines) if row is not None]
+
+
+def _row(line: str) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
     except ValueError:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from gamix_keras import assembly
+from gamix_keras import assembly, checkpoints, files
 from gamix_keras.config import UserError
 from gamix_keras.data import reading
 from gamix_keras.runs import Run
@@ -48,7 +48,7 @@ def choose(run: Run) -> Choice:
         return Choice("prior", "none was measured; `gamix-keras evaluate` tells which is best")
     best = min(distances, key=distances.__getitem__)
     others = ", ".join(f"{name} {distances[name]:.2f}" for name in sorted(distances, key=distances.__getitem__))
-    late = ", measured before the newest checkpoint" if _is_older(run.path / "evaluation.json", run) else ""
+    late = ", measured before that checkpoint" if _is_older(run.path / "evaluation.json", run) else ""
     return Choice(best, f"the lowest Frechet distance of {others}{late}")
 
 
@@ -80,7 +80,7 @@ def sampler_of(
 ) -> Sampler:
     """Return a run's sampler, which is fitted to the training images and saved where that was not done before.
 
-    One that is older than the newest checkpoint, or has another number of components, is fitted again.
+    One that was fitted to another checkpoint, or has another number of components, is fitted again.
 
     Args:
         run: The run.
@@ -101,9 +101,15 @@ def sampler_of(
         raise UserError(f"--sampler: expected a run with a second stage, got {run.path}, which has none; {remedy}")
     if name in SAMPLERS and name not in FITTED:
         return fit_sampler(name, model)
-    path = run.path / "samplers" / f"{name}.keras"
+    path = run.samplers / f"{name}.keras"
     collect = posteriors or partial(training_posteriors, run, model, say)
     return _kept(path, run, components) or _fitted(path, run, collect(), components, say)
+
+
+def is_fitted(run: Run, name: str) -> bool:
+    """Whether a sampler is kept that was fitted to the checkpoint of a run that is loaded."""
+    path = run.samplers / f"{name}.keras"
+    return path.exists() and not _is_stale(path, run)
 
 
 def training_posteriors(run: Run, model: keras.Model, say: Callable[[str], None] = print) -> Posteriors:
@@ -120,7 +126,7 @@ def mixture_arguments(images: int, latent_dim: int, components: int = COMPONENTS
 
 
 def _kept(path: Path, run: Run, components: int | None) -> Sampler | None:
-    if not path.exists() or _is_older(path, run):
+    if not is_fitted(run, path.stem):
         return None
     try:
         sampler = load_sampler(path)
@@ -140,10 +146,24 @@ def _fitted(
     say(f"fitting the sampler {path.stem} to {images:,} training images{settings}")
     sampler = SAMPLERS[path.stem](latent_dim, **own).fit(posteriors, seed=run.config.seed)
     save_sampler(sampler, path)
+    _, checkpoint = run.checkpoint()
+    files.write_text(_note(path), (checkpoint and checkpoints.checksum(checkpoint)) or "")
     return sampler
 
 
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.checkpoint")
+
+
+def _is_stale(path: Path, run: Run) -> bool:
+    """Whether a sampler is of another checkpoint: by the checksum noted beside it, which copies keep; else by time."""
+    _, checkpoint = run.checkpoint()
+    checksum = checkpoints.checksum(checkpoint) if checkpoint else None
+    noted = _note(path).read_text(encoding="utf-8") if _note(path).exists() else ""
+    return noted != checksum if noted and checksum else _is_older(path, run)
+
+
 def _is_older(path: Path, run: Run) -> bool:
-    """Whether a file was written before the newest checkpoint of a run."""
-    _, checkpoint = run.latest_checkpoint()
+    """Whether a file was written before the checkpoint of a run that is loaded."""
+    _, checkpoint = run.checkpoint()
     return checkpoint is not None and path.stat().st_mtime_ns < checkpoint.stat().st_mtime_ns

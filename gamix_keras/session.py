@@ -8,14 +8,14 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from gamix_keras import assembly, plots
-from gamix_keras.callbacks import EpochCheckpoint, EpochHistory, ResumedMetrics, StepCheckpoint
+from gamix_keras import assembly, followers, plots
+from gamix_keras.callbacks import EpochCheckpoint, EpochHistory, StepCheckpoint
 from gamix_keras.config import UserError
 from gamix_keras.data import reading
 from gamix_keras.files import DiskFull
@@ -23,6 +23,7 @@ from gamix_keras.interrupts import stop_requests
 from gamix_keras.models import TwoStageVAE
 from gamix_keras.runs import Run
 from gamix_keras.samplers import collect_posteriors
+from gamix_keras.training import devices
 
 WAIT_SECONDS = 30
 
@@ -67,8 +68,9 @@ def train(run: Run, verbose: str | int = "auto") -> Outcome:
         run: A new run, or one that is to go on.
         verbose: As in ``keras.Model.fit``.
     """
-    session = prepare(run)
-    return outcome(run) if session is None else fit(session, verbose)
+    with followers.started(run.config.training.devices):
+        session = prepare(run)
+        return outcome(run) if session is None else fit(session, verbose)
 
 
 def prepare(run: Run) -> Session | None:
@@ -83,8 +85,9 @@ def prepare(run: Run) -> Session | None:
     if run.path.exists():
         with run.locked():  # told now rather than when everything is built
             pass
-    data = assembly.build_data(run.config, start_epoch=done, start_step=checkpoint.step)
-    model = assembly.build_model(run.config) if file is None else run.load_checkpoint(compile=True)
+    with devices.scope(run.config.training.devices):
+        data = assembly.build_data(run.config, start_epoch=done, start_step=checkpoint.step)
+        model = assembly.build_model(run.config) if file is None else run.load_checkpoint(compile=True)
     return Session(run, done, data, model, checkpoint.step)
 
 
@@ -104,9 +107,10 @@ def fit(session: Session, verbose: str | int = "auto") -> Outcome:
     with run.locked(), reading(*data.sources), stop_requests() as stopping:
         if run.latest_checkpoint().progress != (done, step):
             raise UserError(f"RUN: {run.path} was trained on by another process meanwhile; start again with --resume")
-        run.begin_session(done)
+        run.begin_session(done, step)
         if done < run.config.training.epochs:
-            _fit_first(session, verbose, stopping)
+            with devices.scope(run.config.training.devices):
+                _fit_first(session, verbose, stopping)
         if _second_done(run) < run.config.second_stage.epochs:
             _fit_second(session, verbose, stopping)
     return outcome(run)
@@ -114,38 +118,28 @@ def fit(session: Session, verbose: str | int = "auto") -> Outcome:
 
 def _fit_first(session: Session, verbose: str | int, stopping: Callable[[], int]) -> None:
     run, done, data, model, step = session
-    callbacks = _callbacks(session, stopping)
-
-    def fit_epochs(batches: object, steps: int, first: int, last: int, *more: keras.callbacks.Callback) -> None:
-        model.fit(
-            batches,
-            steps_per_epoch=steps,
-            validation_data=data.validation,
-            initial_epoch=first,
-            epochs=last,
-            callbacks=[*more, *callbacks],
-            shuffle=False,
-            verbose=verbose,
-        )
-
-    last, ended = run.config.training.epochs, False
-    if step:
-        resumed = ResumedMetrics(model.tracker_variables)
-        fit_epochs(data.begun, data.steps - step, done, done + 1, resumed)
-        done, ended = done + 1, model.stop_training
-    if done < last and not ended:
-        fit_epochs(data.training, data.steps, done, last)
+    devices.tell((run.config.to_dict(), done, step))
+    devices.share(model)
+    followers.fit_epochs(run.config, data, model, (done, step), _callbacks(session, stopping), verbose)
 
 
 def _callbacks(session: Session, stopping: Callable[[], int]) -> list[keras.callbacks.Callback]:
     run, training = session.run, session.run.config.training
     every, minutes = training.checkpoint_steps, training.checkpoint_minutes
     pauses = training.full_disk == "pause"
-    record, save = (_waiting(write, stopping) if pauses else write for write in (run.record, run.save_checkpoint))
+    record, write = (_waiting(write, stopping) if pauses else write for write in (run.record, run.save_checkpoint))
+    guards = assembly.build_guard(run.config, session.data, run.record_bad_step, session.step)
+
+    def save(*arguments: Any) -> None:
+        for guard in guards:  # a bad step is noted before the checkpoint that has it behind it
+            guard.look()
+        write(*arguments)
+
     return [
         EpochHistory(record),
         *assembly.build_callbacks(run.config, session.data, run.samples),
-        *assembly.build_guard(run.config, session.data, run.record_bad_step, session.step),
+        *guards,
+        *assembly.build_tensorboard(run.config, run.tensorboard, run.samples),
         StepCheckpoint(save, every, minutes, session.step, stopping),
         EpochCheckpoint(save, training.checkpoint_every, stopping),
     ]
@@ -190,6 +184,7 @@ def _fit_second(session: Session, verbose: str | int, stopping: Callable[[], int
             initial_epoch=done,
             callbacks=[
                 *assembly.build_second_stage_callbacks(run.config),
+                *assembly.build_tensorboard(run.config, run.tensorboard / "second_stage"),
                 EpochHistory(stage.record),
                 EpochCheckpoint(stage.save_checkpoint, settings.checkpoint_every, stopping),
             ],

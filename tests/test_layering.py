@@ -7,12 +7,23 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "gamix_keras"
 LEVELS = {
-    0: ("gaussian", "config", "consistency", "settings", "files", "checkpoints", "interrupts", "provenance", "presets"),
+    0: (
+        "gaussian",
+        "config",
+        "consistency",
+        "settings",
+        "files",
+        "checkpoints",
+        "interrupts",
+        "provenance",
+        "presets",
+        "replicas",
+    ),
     1: ("layers", "losses", "metrics", "data", "plots", "page"),
     2: ("networks", "training"),
     3: ("models", "samplers", "latent_space", "callbacks"),
-    4: ("assembly", "runs", "session", "measures", "sampling", "export"),
-    5: ("study", "report", "evaluation"),
+    4: ("assembly", "runs", "session", "measures", "sampling", "loading", "export", "followers"),
+    5: ("study", "report", "evaluation", "explore"),
     6: ("cli", "benchmarks", "__main__"),
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
@@ -51,7 +62,11 @@ def test_module_imports_only_from_lower_levels(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_backends_are_imported_in_few_places(path):
-    allowed = path.match("training/*_steps.py") or _own(path) in ("export", "data")
+    allowed = (
+        path.match("training/*_steps.py")
+        or path.match("training/*_devices.py")
+        or _own(path) in ("export", "data", "benchmarks")
+    )
     found = {name.split(".")[0] for name in _imports(path)} & BACKENDS
     assert allowed or not found, f"{path} imports {found}"
 

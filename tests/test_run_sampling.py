@@ -62,7 +62,7 @@ def test_an_evaluation_that_cannot_be_read_is_told(bare, text):
 def test_a_measurement_before_the_checkpoint_is_marked(run):
     measured(run.path, gaussian=1.0)
     os.utime(run.path / "evaluation.json", (1, 1))
-    assert sampling.choose(run).reason.endswith("measured before the newest checkpoint")
+    assert sampling.choose(run).reason.endswith("measured before that checkpoint")
     (run.path / "evaluation.json").unlink()
 
 
@@ -88,11 +88,37 @@ def test_a_newer_checkpoint_and_other_components_want_a_new_fit(run, lines):
     assert fit(2).components == fit().components == fit(2).components == 2
     assert lines == ["fitting the sampler mixture to 24 training images, components 2, covariance full"]
     assert fit(3).components == 3 and len(lines) == 2
-    os.utime(path, (1, 1))
+    os.utime(path, (1, 1))  # as a copy may have it: the checksum beside it still is that of the checkpoint
+    assert fit().components == 3 and len(lines) == 2
+    path.with_name("mixture.keras.checkpoint").write_text("that of another")
     assert fit().components == 10 and len(lines) == 3
     assert lines[-1].endswith("components 10, covariance diag")
     path.write_bytes(b"damaged")
     assert fit(2).components == 2 and len(lines) == 4
+
+
+def test_without_a_checksum_time_decides(run):
+    sampling.sampler_of(run, run.load_model(), "gaussian", say=lambda line: None)
+    path = run.path / "samplers" / "gaussian.keras"
+    path.with_name("gaussian.keras.checkpoint").write_text("")
+    assert sampling.is_fitted(run, "gaussian")
+    os.utime(path, (1, 1))
+    assert not sampling.is_fitted(run, "gaussian")
+
+
+def test_a_sampler_belongs_to_its_checkpoint(run, lines):
+    """One fitted to the newest is not taken for another, and each is kept."""
+    first = sampling.sampler_of(run, run.load_model(), "gaussian", say=lines.append)
+    later = run.load_checkpoint(compile=True)
+    later.set_weights([1.5 * weight for weight in later.get_weights()])
+    run.save_checkpoint(later, 2)
+    earlier = run.at(1)
+    again = sampling.sampler_of(earlier, earlier.load_model(), "gaussian", say=lines.append)
+    np.testing.assert_array_equal(first.sample(3, seed=0), again.sample(3, seed=0))
+    newest = sampling.sampler_of(run, run.load_model(), "gaussian", say=lines.append)
+    assert np.any(first.sample(3, seed=0) != newest.sample(3, seed=0))
+    assert sampling.is_fitted(run, "gaussian") and sampling.is_fitted(earlier, "gaussian")
+    assert (run.path / "samplers" / "epoch-0001" / "gaussian.keras").is_file()
 
 
 def test_the_prior_is_not_written(run):

@@ -212,3 +212,41 @@ def test_load_run(run):
     assert config == run.config
     x = images(4)
     np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(m.reconstruct(x)) for m in (model, loaded)))
+
+
+@backend_free
+def test_a_checkpoint_can_be_chosen(run):
+    run = run.changed({"training.keep_best": "val_psnr"})
+    for epoch, value in enumerate((20.0, 23.0, 22.0), 1):
+        run.record({"epoch": epoch, "val_psnr": value})
+        fake_checkpoint(run, epoch)
+    fake_checkpoint(run, 4, whole=False)
+    assert [run.at(which).checkpoint().epoch for which in ("best", 1, "3")] == [2, 1, 3]
+    with pytest.warns(UserWarning, match="epoch-0004.keras is damaged"):
+        assert run.at("latest").checkpoint().epoch == 3
+        assert run.at(3).samplers == run.path / "samplers"
+        assert run.at("best").samplers == run.path / "samplers" / "epoch-0002"
+    with pytest.raises(UserError, match="--checkpoint: expected a whole file, got .*4.keras, which is damaged"):
+        run.at(4)
+
+
+@backend_free
+@pytest.mark.parametrize("which", ["9", "newest", "-1", ""])
+def test_a_checkpoint_that_is_not_there_is_told(run, which):
+    fake_checkpoint(run, 2)
+    message = rf"--checkpoint: expected latest, best or an epoch that is kept \(2\), got {which}"
+    with pytest.raises(UserError, match=message):
+        run.at(which)
+    with pytest.raises(UserError, match="--checkpoint: expected a run with training.keep_best for best"):
+        run.at("best")
+
+
+@backend_free
+def test_bad_steps_after_the_checkpoint_are_told_anew(run):
+    rows = [{"epoch": epoch, "step": step, "origin": "images"} for epoch, step in ((1, 9), (2, 3), (2, 4), (3, 1))]
+    for row in rows:
+        run.record_bad_step(row)
+    run.begin_session(1, 3)
+    assert run.bad_steps == rows[:2]
+    run.begin_session(1)
+    assert run.bad_steps == rows[:1]

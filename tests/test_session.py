@@ -189,6 +189,41 @@ def test_with_every_remedy_a_run_in_two_parts_is_the_run_in_one(tmp_path, monkey
     assert left.steps_done == 6
 
 
+@pytest.mark.parametrize("action", ["skip", "lower"])
+def test_a_step_left_out_before_the_cut_changes_nothing(tmp_path, monkeypatch, action):
+    """A NaN in step 1 of epoch 2, killed at the checkpoint after step 2: to the bit as in one go, and told once."""
+    changes = {"training.epochs": 2, "training.checkpoint_steps": 1, "training.checkpoint_minutes": None}
+    changes |= {"training.ema_decay": 0.8, "loss.momentum": 0.9, "training.numeric_guard": action}
+    config = Config().updated({**TINY, **changes, "training.collapse_monitor": False})
+    runs = [Run.create(tmp_path / name, config) for name in ("whole", "parts")]
+    fit_poisoned(runs[0], 3)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 1, 2 if action == "skip" else 1)
+        with pytest.raises(Killed):
+            fit_poisoned(runs[1], 3)
+    fit_poisoned(Run.open(runs[1].path), 3)
+    assert_same(*runs)
+    assert [(row["epoch"], row["step"], row["origin"]) for row in runs[0].bad_steps] == [(2, 1, "images")]
+    assert runs[1].bad_steps == runs[0].bad_steps
+
+
+def fit_poisoned(run, bad):
+    """Train where one batch, counted from the run's first, is NaN."""
+    prepared = session.prepare(run)
+    steps, whole = prepared.data.steps, prepared.done + (prepared.step > 0)
+
+    def batches(source, first):
+        for number, batch in enumerate(source, first):
+            yield (np.asarray(batch) * np.float32("nan" if number == bad else 1),)
+
+    parts = {"training": batches(prepared.data.training, whole * steps)}
+    if prepared.step:
+        parts["begun"] = batches(prepared.data.begun, prepared.done * steps + prepared.step)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        session.fit(prepared._replace(data=prepared.data._replace(**parts)), verbose=0)
+
+
 def test_a_finished_run_is_left_alone(whole):
     before = (whole.path / "config.json").read_text()
     session.train(whole, verbose=0)

@@ -6,6 +6,7 @@ import numpy as np
 
 from gamix_keras import data
 from gamix_keras.config import Config, UserError
+from gamix_keras.training import devices
 
 HELD_OUT = "held-out:"
 SHOWN_IMAGES = 10
@@ -63,17 +64,25 @@ def build_data(config: Config, start_epoch: int = 0, start_step: int = 0) -> Dat
     """Open both sources, and lay out the batches after ``start_epoch`` epochs and ``start_step`` steps of the next."""
     size, cache = config.training.batch_size, config.data.cache
     train, held_out = (open_source(config, split) for split in ("train", "validation"))
+    held_out = _divisible(held_out, config.training.devices)
     first, last = start_epoch + bool(start_step), config.training.epochs
-    shuffling, training, begun = _shuffling(config), None, None
+    shuffling, training, begun = {**_shuffling(config), "part": devices.part()}, None, None
     if first < last:
         training = data.batches(train, size, cache=cache, **shuffling, start_epoch=first, epochs=last)
     if start_step:
         span = {"start_epoch": start_epoch, "start_step": start_step, "epochs": first}
         # Not cached: the room is for the whole epochs that follow.
         begun = data.batches(train, size, cache="none", **shuffling, **span)
-    validation = data.batches(held_out, size, training=False, cache=cache)
+    validation = data.batches(held_out, size, training=False, cache=cache, part=devices.part())
     shown = data.to_unit_range(held_out.load(np.arange(min(SHOWN_IMAGES, len(held_out)))))
     return Data(training, len(train) // size, validation, shown, (train, held_out), begun)
+
+
+def _divisible(source: data.Source, count: int) -> data.Source:
+    """The source without its last images, so that several devices get equally many."""
+    if len(source) < count:
+        raise UserError(f"training.devices: expected at most the {len(source)} held-out images, got {count}")
+    return source if len(source) % count == 0 else source.subset(np.arange(len(source) // count * count))
 
 
 def batches_in_order(config: Config, source: data.Source) -> Any:

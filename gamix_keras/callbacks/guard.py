@@ -1,4 +1,4 @@
-"""Steps with numbers that are not finite: undone, noted, answered, and after too many of them the end."""
+"""Steps with numbers that are not finite: not made, noted, answered, and after too many of them the end."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -11,19 +11,20 @@ from gamix_keras.training.guard import BadStep
 
 ACTIONS = ("skip", "lower")
 LOWERING = 0.5
-# Looking waits for the device; the bad steps themselves are undone at once, within the compiled step.
+# Looking waits for the device; a bad step itself is left out at once, within the compiled step.
 _LOOK_EVERY = 10
 _NAMED = 4
 ADVICE = "try a lower training.learning_rate, training.clip_norm=1 or training.precision=float32"
 
 
 class NumericGuard(keras.callbacks.Callback):
-    """Lets no step stand in which a loss, another term, a gradient or a weight is not finite.
+    """Makes no step in which an image, a loss, another term, a gradient or a step size is not finite.
 
-    The step itself finds out, and takes weights, optimizers, moving statistics and metrics back to before it, compiled
-    on every backend; random generators move on, and so does the data. This callback notes what happened, and where.
+    The step itself finds out, compiled on every backend, and leaves weights, optimizers, moving statistics and metrics
+    as they were; random generators move on, and so does the data. This callback notes what happened, and where. Weights
+    that overflow although all of these were finite end `fit` at once, named, before a checkpoint is written of them.
     float16 gradients that overflow are the loss scale's affair: it expects them. A step costs one more read of the
-    gradients and weights, and memory for a second copy of what training moves.
+    gradients and weights.
 
     Args:
         action: `skip` goes on with the next batch; `lower` also halves the learning rate of every optimizer, once for
@@ -35,7 +36,8 @@ class NumericGuard(keras.callbacks.Callback):
 
     Raises:
         ValueError: for an argument out of its range.
-        FloatingPointError: from `fit`, after so many bad steps, with a diagnosis that names what broke first.
+        FloatingPointError: from `fit`, after so many bad steps or where a weight is not finite, with a diagnosis that
+            names what broke first.
     """
 
     def __init__(
@@ -70,14 +72,15 @@ class NumericGuard(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Look, every so often and at the end of an epoch, before validation resets the count."""
         steps = self.params.get("steps")
-        if steps is None or batch + 1 == steps or (batch + 1) % _LOOK_EVERY == 0:
-            self._look()
+        if steps is None or batch + 1 == steps or (self.begun + batch + 1) % _LOOK_EVERY == 0:
+            self.look()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """The next epoch starts at its first step."""
         self.begun = 0
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Note and answer the bad steps since the last look; for whoever writes a checkpoint, before that."""
         model = self.model  # on JAX this takes the trainer's state back into the variables
         new = model.step_guard.bad_steps(after=self.known)
         if not new:
@@ -88,10 +91,10 @@ class NumericGuard(keras.callbacks.Callback):
         for row in rows:
             if self.record is not None:
                 self.record(row)
-        if len(self.found) >= self.events:
+        if len(self.found) >= self.events or any(step.is_lasting for step in new):
             raise FloatingPointError(self._diagnosis())
         answer = self._lower(model) if self.action == "lower" else ""
-        warnings.warn(f"NumericGuard: {_told(rows[-1])}; {len(new)} undone{answer}", UserWarning, stacklevel=2)
+        warnings.warn(f"NumericGuard: {_told(rows[-1])}; {len(new)} left out{answer}", UserWarning, stacklevel=2)
 
     def _row(self, bad: BadStep) -> dict[str, Any]:
         step = self.begun + bad.number

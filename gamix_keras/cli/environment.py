@@ -38,8 +38,8 @@ def prepare(backend: str) -> None:
     os.environ["KERAS_BACKEND"] = backend
 
 
-def open_run(path: str) -> Run:
-    """Open a run, and choose its backend unless ``KERAS_BACKEND`` asks for another one."""
-    run = Run.open(path)
+def open_run(path: str, checkpoint: str = "latest") -> Run:
+    """Open a run at a checkpoint, and choose its backend unless ``KERAS_BACKEND`` asks for another one."""
+    run = Run.open(path).at(checkpoint)
     prepare(wished_backend() or run.config.backend)
     return run

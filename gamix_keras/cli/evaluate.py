@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import name_list, whole_number
+from gamix_keras.cli.options import add_checkpoint, name_list, whole_number
 
 EXTRACTORS = "efficientnet_lite0 (default), inception, keras:NAME"
 
@@ -19,6 +19,7 @@ EXTRACTORS = "efficientnet_lite0 (default), inception, keras:NAME"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("path", metavar="RUN", help="directory of the run")
+    add_checkpoint(parser)
     parser.add_argument("--data", metavar="SOURCE", help="images to compare with (default: the run's held-out images)")
     parser.add_argument(
         "--samplers",
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate, then print the table and the diagnosis."""
-    opened = environment.open_run(args.path)
+    opened = environment.open_run(args.path, args.checkpoint)
     from gamix_keras import evaluation, measures
 
     settings = evaluation.Settings(args.data, args.samplers, args.extractor, args.count, args.seed)

@@ -11,7 +11,7 @@ import argparse
 import sys
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import whole_number
+from gamix_keras.cli.options import add_checkpoint, whole_number
 from gamix_keras.export.formats import FORMATS, PRECISIONS
 
 SAMPLERS = ("prior", "gaussian", "mixture", "second_stage")
@@ -20,6 +20,7 @@ SAMPLERS = ("prior", "gaussian", "mixture", "second_stage")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("path", metavar="RUN", help="directory of the run")
+    add_checkpoint(parser)
     parser.add_argument("--format", metavar="NAME", choices=FORMATS, default=FORMATS[0], help=", ".join(FORMATS))
     parser.add_argument("--out", metavar="DIR", help="default: saved_models/NAME, with the name of the run")
     parser.add_argument(
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
         precision=args.precision,
         sampler=args.sampler,
         version=args.version,
+        checkpoint=args.checkpoint,
     )
     for name, difference in exported.differences.items():
         print(f"{name}: at most {difference:.1e} from Keras")

@@ -8,7 +8,7 @@ An image is a file, or held-out:N for the N-th held-out image of the run's own d
 import argparse
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import picture_path, whole_number
+from gamix_keras.cli.options import add_checkpoint, picture_path, whole_number
 
 PATHS = ("linear", "spherical", "norm")
 
@@ -16,6 +16,7 @@ PATHS = ("linear", "spherical", "norm")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("path", metavar="RUN", help="directory of the run")
+    add_checkpoint(parser)
     parser.add_argument("first", metavar="IMAGE_A", help="where the walk starts")
     parser.add_argument("second", metavar="IMAGE_B", help="where it ends")
     parser.add_argument("--steps", metavar="N", type=whole_number(2), default=8, help="images (default: 8)")
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Decode the walk, write it between the two images, and say where."""
-    opened = environment.open_run(args.path)
+    opened = environment.open_run(args.path, args.checkpoint)
     from gamix_keras import assembly, latent_space, plots
 
     first, second = (assembly.open_image(opened.config, name) for name in (args.first, args.second))

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from gamix_keras import __version__
-from gamix_keras.cli import evaluate, export, interpolate, presets, report, sample, study, train, traverse
+from gamix_keras.cli import evaluate, explore, export, interpolate, presets, report, sample, study, train, traverse
 from gamix_keras.settings import UserError
 
 COMMANDS: dict[str, ModuleType] = {
@@ -23,6 +23,7 @@ COMMANDS: dict[str, ModuleType] = {
     "sample": sample,
     "interpolate": interpolate,
     "traverse": traverse,
+    "explore": explore,
     "export": export,
     "study": study,
 }

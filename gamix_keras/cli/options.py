@@ -69,3 +69,9 @@ def picture_path(text: str) -> str:
     if not text.lower().endswith(".png"):
         raise argparse.ArgumentTypeError(f"expected a file name that ends in .png, got {text!r}")
     return text
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Declare which checkpoint of a run is loaded; see ``Run.at``."""
+    help = "latest (default), best (by training.keep_best) or an epoch"
+    parser.add_argument("--checkpoint", metavar="WHICH", default="latest", help=help)

@@ -9,16 +9,18 @@ RUN/report.html needs nothing beside it. Scores are those of the last `gamix-ker
 import argparse
 
 from gamix_keras.cli import environment
+from gamix_keras.cli.options import add_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("path", metavar="RUN", help="directory of the run")
+    add_checkpoint(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the page, and say where."""
-    opened = environment.open_run(args.path)
+    opened = environment.open_run(args.path, args.checkpoint)
     from gamix_keras.report import write_report
 
     print(f"report: {write_report(opened)}")

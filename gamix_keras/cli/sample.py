@@ -11,7 +11,13 @@ import argparse
 from pathlib import Path
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import not_negative_number, picture_or_folder, positive_number, whole_number
+from gamix_keras.cli.options import (
+    add_checkpoint,
+    not_negative_number,
+    picture_or_folder,
+    positive_number,
+    whole_number,
+)
 
 SAMPLERS = ("prior", "gaussian", "mixture", "second_stage")
 
@@ -19,6 +25,7 @@ SAMPLERS = ("prior", "gaussian", "mixture", "second_stage")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("path", metavar="RUN", help="directory of the run")
+    add_checkpoint(parser)
     parser.add_argument("--sampler", metavar="NAME", choices=SAMPLERS, help=", ".join(SAMPLERS))
     parser.add_argument(
         "--components", metavar="K", type=whole_number(1), help="Gaussians of the mixture (default: 10)"
@@ -39,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Choose, draw, write, and say where."""
-    opened = environment.open_run(args.path)
+    opened = environment.open_run(args.path, args.checkpoint)
     from gamix_keras import latent_space, plots, sampling
 
     name, reason = (args.sampler, "as asked") if args.sampler else sampling.choose(opened)

@@ -12,8 +12,9 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from gamix_keras import runs
+from gamix_keras import replicas, runs
 from gamix_keras.cli import environment
+from gamix_keras.cli.options import whole_number
 from gamix_keras.config import BACKENDS, PRECISIONS, Config, UserError, Value, parse_assignments
 from gamix_keras.files import DiskFull
 from gamix_keras.interrupts import Stopped
@@ -30,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="RUN", help="directory of the run (default: runs/<preset>-<n>)")
     parser.add_argument("--backend", metavar="NAME", help=", ".join(BACKENDS))
     parser.add_argument("--precision", metavar="NAME", help=", ".join(PRECISIONS))
+    parser.add_argument(
+        "--devices", metavar="N", type=whole_number(1), help="devices that share each batch (default: 1)"
+    )
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change settings")
     parser.add_argument("--resume", action="store_true", help="go on with a finished or interrupted run")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
@@ -37,12 +41,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Resolve the configuration, then print it or train."""
+    if replicas.is_follower():
+        return _follow()
     resolved = _resumed_run(args) if args.resume else _new_run(args)
     environment.prepare(resolved.config.backend)
     if args.dry_run:
         _print_plan(resolved.config)
     else:
         _train(resolved)
+
+
+def _follow() -> None:
+    """Be one of the processes that ``torchrun`` has started behind the first one, which tells all that is needed."""
+    environment.prepare("torch")
+    from gamix_keras import followers
+
+    followers.follow()
 
 
 def _new_run(args: argparse.Namespace) -> runs.Run:
@@ -63,6 +77,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Value]:
     """What the options say, by key; an option of its own wins over --set, and both over KERAS_BACKEND."""
     values = {"backend": environment.wished_backend(), **parse_assignments(args.set)}
     named = {"backend": args.backend, "data.source": args.data, "training.precision": args.precision}
+    named |= {"training.devices": args.devices}
     values.update({key: value for key, value in named.items() if value is not None})
     return {key: value for key, value in values.items() if key != "backend" or value is not None}
 
@@ -76,14 +91,15 @@ def _print_plan(config: Config) -> None:
 
 
 def _train(run: runs.Run) -> None:
-    from gamix_keras import session
+    from gamix_keras import followers, session
 
-    prepared = session.prepare(run)
-    if prepared is None:
-        print(f"{run.path}: nothing left to train; --set training.epochs=N goes on")
-    else:
-        _announce(prepared)
-        _fit(prepared)
+    with followers.started(run.config.training.devices):
+        prepared = session.prepare(run)
+        if prepared is None:
+            print(f"{run.path}: nothing left to train; --set training.epochs=N goes on")
+        else:
+            _announce(prepared)
+            _fit(prepared)
     outcome = session.outcome(run)
     if "val_psnr" in outcome.row:
         print(f"held-out PSNR: {outcome.row['val_psnr']:.2f} dB after {outcome.row['epoch']} epochs")

@@ -12,7 +12,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import number_list, picture_path, positive_number
+from gamix_keras.cli.options import add_checkpoint, number_list, picture_path, positive_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,7 @@ DIMS_SCALE, AXES_SCALE = 20.0, 3.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("path", metavar="RUN", help="directory of the run")
+    add_checkpoint(parser)
     parser.add_argument("image", metavar="IMAGE", help="the image")
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--dims", metavar="D,D,...", type=number_list, default=(0, 1), help="latents (default: 0,1)")
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Decode the variants, write a row per latent or axis, and say where."""
-    opened = environment.open_run(args.path)
+    opened = environment.open_run(args.path, args.checkpoint)
     from gamix_keras import plots
 
     scale = args.scale or (AXES_SCALE if args.axes else DIMS_SCALE)

@@ -15,7 +15,7 @@ from gamix_keras.config import UserError
 from gamix_keras.data.base import Source
 from gamix_keras.data.pixels import to_unit_range
 from gamix_keras.data.reader import BatchReader
-from gamix_keras.data.tensorflow_images import import_tensorflow
+from gamix_keras.data.tensorflow_images import has_tensorflow, import_tensorflow
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -40,8 +40,11 @@ def batches(
     epochs: int | None = None,
     start_epoch: int = 0,
     start_step: int = 0,
+    part: tuple[int, int] = (0, 1),
 ) -> "tf.data.Dataset":
     """Return a data set of batches (B, H, W, C), float32 in [-1, 1], H, W and C static.
+
+    It is of tf.data; where TensorFlow is not installed, a `keras.utils.PyDataset` with the same batches.
 
     Args:
         source: The images, see ``open_source``.
@@ -61,14 +64,20 @@ def batches(
             take a batch of a data set to build a model, which costs an iteration, so only this way is exact.
         start_epoch: First epoch, from 0.
         start_step: First step of the first epoch; needs ``epochs``.
+        part: (number, of how many): the rows of each batch that this process reads, see ``BatchReader``.
 
     Raises:
         UserError: Where the source has fewer images than one training batch, or an argument is out of range.
     """
     reader = BatchReader(
-        source, batch_size, training=training, seed=seed, flip=flip, cache=cache, cache_folder=cache_folder
+        source, batch_size, training=training, seed=seed, flip=flip, cache=cache, cache_folder=cache_folder, part=part
     )
     augmentations = [_in_training(layer) for layer in _as_list(augment)] if training else []
+    _check_start(reader, epochs, start_epoch, start_step)
+    if not has_tensorflow():
+        from gamix_keras.data.python_batches import PythonBatches
+
+        return PythonBatches(reader, augmentations, epochs, start_epoch, start_step)
     dataset = _step_numbers(reader, epochs, start_epoch, start_step)
     dataset = dataset.map(_reading(reader, np.asarray if augmentations else to_unit_range), _AT_ONCE)
     if augmentations:
@@ -79,17 +88,19 @@ def batches(
     return dataset.prefetch(_AHEAD).with_options(options)
 
 
-def _step_numbers(reader: BatchReader, epochs: int | None, epoch: int, step: int) -> "tf.data.Dataset":
-    """Return the steps to take, counted from the first of epoch 0."""
-    tf = import_tensorflow()
+def _check_start(reader: BatchReader, epochs: int | None, epoch: int, step: int) -> None:
     last = reader.steps if epochs is not None else 1
     if epoch < 0 or not 0 <= step < last:
         raise UserError(f"start_epoch, start_step: expected at least 0 and a step below {last}, got {epoch}, {step}")
+    if epochs is not None and epochs <= epoch:
+        raise UserError(f"epochs: expected more than start_epoch = {epoch}, got {epochs}")
+
+
+def _step_numbers(reader: BatchReader, epochs: int | None, epoch: int, step: int) -> "tf.data.Dataset":
+    """Return the steps to take, counted from the first of epoch 0."""
+    tf = import_tensorflow()
     if epochs is not None:
-        first, stop = epoch * reader.steps + step, epochs * reader.steps
-        if first >= stop:
-            raise UserError(f"epochs: expected more than start_epoch = {epoch}, got {epochs}")
-        return tf.data.Dataset.range(first, stop)
+        return tf.data.Dataset.range(epoch * reader.steps + step, epochs * reader.steps)
     epoch_numbers = itertools.count(epoch)
 
     def one_epoch(_: Tensor) -> "tf.data.Dataset":

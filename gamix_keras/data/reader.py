@@ -29,6 +29,7 @@ class BatchReader:
         flip: Mirror half of the training images, left to right.
         cache: See ``cached_loader``.
         cache_folder: See ``cached_loader``.
+        part: (number, of how many): only these rows of each batch are read, of equal parts.
 
     Raises:
         UserError: Where the source has fewer images than a training batch, or ``cache`` is unknown.
@@ -44,12 +45,14 @@ class BatchReader:
         flip: bool = True,
         cache: str = "auto",
         cache_folder: str | os.PathLike | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if batch_size < 1:
             raise UserError(f"batch_size: expected at least 1, got {batch_size}")
         if len(source) < (batch_size if training else 1):
             raise UserError(f"batch_size: expected at most the {len(source)} images of {source.name}, got {batch_size}")
         self.source, self.batch_size, self.training = source, batch_size, training
+        self._part = part
         self._seed, self._flip = seed, flip and training
         self._backwards = np.arange(source.image_shape[1])[::-1]
         self._load = cached_loader(source, cache, cache_folder)
@@ -69,7 +72,8 @@ class BatchReader:
 
     def batch(self, epoch: int, step: int) -> np.ndarray:
         """Return the images of one batch, (B, H, W, C), uint8, mirrored where it is their turn."""
-        indices = self.indices(epoch, step)
+        number, count = self._part
+        indices = np.array_split(self.indices(epoch, step), count)[number]
         images = self._load(indices)
         if self._flip:
             turned = self._mirrored(epoch)[indices]

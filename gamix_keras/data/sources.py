@@ -70,6 +70,11 @@ def open_source(
 
     Raises:
         UserError: Names the source and what is wrong with it or with an argument.
+
+    Examples:
+        >>> source = open_source("faces", image_size=32, count=100, split="validation")
+        >>> source.load(np.arange(10)).shape
+        (10, 32, 32, 3)
     """
     options = Options(image_size, channels, seed, count, validation_fraction, max_broken)
     if split == "train":

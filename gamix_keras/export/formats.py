@@ -9,7 +9,6 @@ Names of files in another precision than float32 carry it: decoder-float16.onnx.
 """
 
 import os
-import tempfile
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
+from gamix_keras.export.versions import hidden_folder
 from gamix_keras.settings import UserError
 
 if TYPE_CHECKING:
@@ -113,19 +113,18 @@ def _export_files(
 
     if out.exists() and not out.is_dir():
         raise UserError(f"--out: expected a directory, got {out}, which is a file")
-    out.mkdir(parents=True, exist_ok=True)
     ending = "" if precision == "float32" else f"-{precision}"
     differences = {}
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=out) as folder, model.averaged(), quiet():
+    with hidden_folder(out) as folder, model.averaged(), quiet():
         networks = inference_networks(model)
         inputs = parity.probes(networks)
         wanted = parity.expected(networks, inputs)
         for half, (function, spec) in networks.functions().items():
-            file = Path(folder, f"{half}{ending}{writer.SUFFIX}")
+            file = folder / f"{half}{ending}{writer.SUFFIX}"
             writer.write(function, spec, file, precision, samples.get(half))
             limit = parity.TOLERANCES[precision]
             differences[file.name] = parity.check(file.name, writer.runner(file), inputs[half], wanted[half], limit)
         # The weights (.bin) before the .xml that names them.
-        for file in sorted(Path(folder).iterdir()):
+        for file in sorted(folder.iterdir()):
             os.replace(file, out / file.name)
     return Exported(out, differences)

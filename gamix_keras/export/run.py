@@ -1,4 +1,4 @@
-"""Export of a run of any backend: its newest checkpoint is rebuilt under TensorFlow, if need be in another process.
+"""Export of a run of any backend: its checkpoint is rebuilt under TensorFlow, if need be in another process.
 
 A process has one Keras backend for good. Where it is TensorFlow the export happens right here, otherwise in
 ``python -m gamix_keras.export``, which reads an ``ExportRequest`` and writes an ``Exported``, both as JSON.
@@ -38,6 +38,7 @@ class ExportRequest:
         sampler: What ``sample_png`` draws from, a name of ``gamix_keras.samplers.SAMPLERS``; None takes the best one
             that was measured, or the prior.
         version: Number of the version directory; None takes the next.
+        checkpoint: Which one, see ``Run.at``.
     """
 
     run: str
@@ -46,6 +47,7 @@ class ExportRequest:
     precision: str = "float32"
     sampler: str | None = None
     version: int | None = None
+    checkpoint: str = "latest"
 
 
 def export_run(
@@ -56,30 +58,31 @@ def export_run(
     precision: str = "float32",
     sampler: str | None = None,
     version: int | None = None,
+    checkpoint: str | int = "latest",
 ) -> Exported:
-    """Export the model of a run as of its newest whole checkpoint; for the arguments see ``ExportRequest``.
+    """Export the model of a run; for the arguments see ``ExportRequest``.
 
     Args:
         run: Directory of the run, of any backend.
         format: ``saved_model``, ``onnx``, ``openvino`` or ``litert``.
         out: ``saved_models/NAME`` where it is not given, with NAME that of the run.
-        precision, sampler, version: See ``ExportRequest``.
+        precision, sampler, version, checkpoint: See ``ExportRequest``.
 
     Raises:
         UserError: Where there is no run, no checkpoint, or the request cannot be met; nothing is written then.
         RuntimeError: Where the export fails, or differs from Keras.
     """
     out = Path("saved_models", Path(run).resolve().name) if out is None else out
-    request = ExportRequest(os.fspath(run), format, os.fspath(out), precision, sampler, version)
+    request = ExportRequest(os.fspath(run), format, os.fspath(out), precision, sampler, version, str(checkpoint))
     check_request(format, precision)
-    _check_run(Run.open(run))
+    _check_run(Run.open(run).at(checkpoint))
     import keras
 
     return carry_out(request) if keras.config.backend() == "tensorflow" else _elsewhere(request)
 
 
 def _check_run(run: Run) -> None:
-    if run.latest_checkpoint()[1] is None:
+    if run.checkpoint()[1] is None:
         raise UserError(f"RUN: expected a run with a checkpoint, got {run.path}, which has none yet")
 
 
@@ -87,7 +90,7 @@ def carry_out(request: ExportRequest) -> Exported:
     """Export in this process, whose backend is TensorFlow."""
     from gamix_keras import sampling
 
-    run = Run.open(request.run)
+    run = Run.open(request.run).at(request.checkpoint)
     model = run.load_model()
     arguments: dict[str, Any] = {"precision": request.precision, "version": request.version}
     if request.format == "saved_model":
@@ -107,7 +110,7 @@ def _say(line: str) -> None:
 def _origin(run: Run, sampler: str) -> dict[str, object]:
     """What the model card says; no path, which may be private."""
     config, versions = run.config, provenance.versions()
-    epoch, _ = run.latest_checkpoint()
+    epoch, _ = run.checkpoint()
     return {
         "run": run.path.resolve().name,
         "recipe": run.preset or "none",

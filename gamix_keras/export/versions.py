@@ -6,10 +6,13 @@ that are numbers only, so it never sees a part, whenever the writer is killed.
 
 import errno
 import os
+import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from gamix_keras import files
 from gamix_keras.settings import UserError
 
 
@@ -35,14 +38,25 @@ def publish(base: str | os.PathLike, write: Callable[[Path], None], version: int
         raise UserError(f"--out: expected a directory, got {base}, which is a file")
     if version is not None and (base / str(version)).exists():
         raise _used(base / str(version))
-    base.mkdir(parents=True, exist_ok=True)
-    hidden = base / f".writing-{os.getpid()}"
-    try:
-        shutil.rmtree(hidden, ignore_errors=True)
-        hidden.mkdir()
+    with hidden_folder(base) as hidden:
         write(hidden)
         _flush(hidden)
         return _appear(hidden, base, version)
+
+
+@contextmanager
+def hidden_folder(base: Path) -> Iterator[Path]:
+    """Yield a new hidden directory in `base`, which is gone in the end; those of killed processes go too."""
+    base.mkdir(parents=True, exist_ok=True)
+    mark = f".writing-{platform.node()}-"  # process ids are those of one machine
+    for left in base.glob(f"{mark}*"):
+        process = left.name.removeprefix(mark)
+        if not (process.isdecimal() and files.runs_beside(int(process))):
+            shutil.rmtree(left, ignore_errors=True)
+    hidden = base / f"{mark}{os.getpid()}"
+    try:
+        hidden.mkdir()
+        yield hidden
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from gamix_keras import gaussian
+from gamix_keras import gaussian, replicas
 
 Tensor = Any
 KINDS = ("means", "total", "full")
@@ -89,8 +89,8 @@ class AggregateMoments(keras.layers.Layer):
         return self._running_moments(mean, within)
 
     def batch_mean(self, values: Tensor) -> Tensor:
-        """The mean over the global batch: the one place where replicas have to be averaged."""
-        return ops.mean(values, axis=0)
+        """The mean over the global batch, whichever replicas its rows are on."""
+        return replicas.mean(ops.mean(values, axis=0))
 
     def _batch_moments(self, mean: Tensor, within: Tensor) -> tuple[Tensor, Tensor]:
         first = self.batch_mean(mean)

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from gamix_keras import gaussian
+from gamix_keras import gaussian, replicas
 
 Tensor = Any
 # Noise of a validation pass: a fixed seed makes `evaluate` repeatable and leaves the training stream alone.
@@ -37,8 +37,13 @@ class GaussianSampling(keras.layers.Layer):
     def draw(self, mean: Tensor, log_var: Tensor, seed: Any = EVALUATION_SEED) -> Tensor:
         """A sample with the given seed (an int gives the same noise each call) whatever the mode."""
         mean = ops.cast(mean, "float32")
-        noise = keras.random.normal(ops.shape(mean), dtype="float32", seed=seed)
-        return mean + ops.exp(0.5 * gaussian.clip_log_var(log_var)) * noise
+        return mean + ops.exp(0.5 * gaussian.clip_log_var(log_var)) * self._noise(ops.shape(mean), seed)
+
+    @staticmethod
+    def _noise(shape: tuple, seed: Any) -> Tensor:
+        if replicas.count() > 1:  # drawn for the whole batch, so that several devices see what one would
+            shape = (shape[0] * replicas.count(), *shape[1:])
+        return replicas.part(keras.random.normal(shape, dtype="float32", seed=seed))
 
     def compute_output_shape(self, mean_shape: tuple, log_var_shape: tuple) -> tuple:
         """The shape of the mean."""

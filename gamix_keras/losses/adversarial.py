@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from gamix_keras.losses.base import ImageLoss
+
 Tensor = Any
 KINDS = ("bce", "hinge", "least_squares")
 ROLES = ("critic", "generator")
@@ -12,7 +14,7 @@ SMALLEST_NORM, LARGEST_RATIO = 1e-4, 1e4
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
-class AdversarialLoss(keras.losses.Loss):
+class AdversarialLoss(ImageLoss):
     """Loss of patch logits l against a target t: 1 where the critic should say `real`, 0 where `reconstructed`.
 
     | `kind` | critic | generator (always t = 1) |

@@ -5,13 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from gamix_keras import gaussian
+from gamix_keras import gaussian, replicas
+from gamix_keras.losses.base import ImageLoss
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
-class StandardKL(keras.losses.Loss):
+class StandardKL(ImageLoss):
     """KL(q(z|x) || N(0, I)) = 0.5 sum_d (mean^2 + exp(log_var) - 1 - log_var), nats per image.
 
     Called as `loss(mean, log_var)`, both (B, D).
@@ -27,6 +28,13 @@ class StandardKL(keras.losses.Loss):
     Raises:
         ValueError: for a negative or non-finite `free_bits`, or a `group_size` below 1; on call, where it does not
             divide D.
+
+    Examples:
+        >>> mean, log_var = [[1.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]
+        >>> round(float(StandardKL()(mean, log_var)), 3)
+        0.5
+        >>> round(float(StandardKL(free_bits=0.2)(mean, log_var)), 3)  # the second latent counts 0.2
+        0.7
     """
 
     def __init__(
@@ -54,8 +62,13 @@ class StandardKL(keras.losses.Loss):
             raise ValueError(
                 f"StandardKL: group_size: expected a divisor of {terms.shape[-1]} latents, got {self.group_size}."
             )
-        per_group = ops.sum(ops.reshape(ops.mean(terms, axis=0), (-1, self.group_size)), axis=-1)
+        per_group = ops.sum(ops.reshape(replicas.mean(ops.mean(terms, axis=0)), (-1, self.group_size)), axis=-1)
         return ops.sum(ops.maximum(per_group, self.free_bits))
+
+    @property
+    def is_mean(self) -> bool:
+        """Not with free bits, which make it one number for the batch."""
+        return super().is_mean and not self.free_bits
 
     def get_config(self) -> dict[str, Any]:
         """Free bits, group size and Keras's own."""
@@ -63,7 +76,7 @@ class StandardKL(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
-class MomentKL(keras.losses.Loss):
+class MomentKL(ImageLoss):
     """KL(N(m, S) || N(0, I)) of the moments of q(z): the global term of GAMIX (Rivera 2024), nats per image.
 
     Called as `loss(m, second)` with what `AggregateMoments` returns: a variance (D,) gives
@@ -75,6 +88,11 @@ class MomentKL(keras.losses.Loss):
     def __init__(self, reduction: str = "sum_over_batch_size", name: str = "global", dtype: Any = None) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
+    @property
+    def is_mean(self) -> bool:
+        """No: it is one number for the batch."""
+        return False
+
     def call(self, mean: Tensor, second: Tensor) -> Tensor:
         """A scalar."""
         if len(second.shape) == 2:
@@ -83,7 +101,7 @@ class MomentKL(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
-class MixtureKL(keras.losses.Loss):
+class MixtureKL(ImageLoss):
     """KL(q(z) || N(0, I)) of the mixture itself: mean_i [log (1/B) sum_j N(z_i; mean_j, var_j) - log N(z_i; 0, I)].
 
     Called as `loss(z, (mean, log_var))` where z_i ~ N(mean_i, var_i) are the batch's own samples, all (B, D).

@@ -6,12 +6,13 @@ import keras
 from keras import ops
 
 from gamix_keras import gaussian
+from gamix_keras.losses.base import ImageLoss
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
-class PosteriorVariance(keras.losses.Loss):
+class PosteriorVariance(ImageLoss):
     """sum_d (exp(log_var) - 1 - log_var), nats per image; 0 where every posterior has unit variance.
 
     Called as `loss(mean, log_var)`, both (B, D); the mean does not enter. GAMIX weighs it with 0.1: without it the

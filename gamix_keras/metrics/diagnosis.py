@@ -79,6 +79,12 @@ def diagnose(statistics: Statistics, thresholds: Thresholds = DEFAULTS) -> list[
             dimension, (D,): `kl_per_dimension` and `posterior_variance` (mean of sigma^2), as in
             `LatentStatistics.summary()`; they outweigh the logs. Also `collapsed_dimensions`, see there.
         thresholds: see `Thresholds`.
+
+    Examples:
+        >>> [finding.kind for finding in diagnose({"latent_dim": 32, "kl": 0.02, "active_units": 1})]
+        ['collapsed']
+        >>> diagnose({"latent_dim": 32, "kl": 60.0, "active_units": 32})
+        []
     """
     bad = _non_finite(statistics)
     if bad:

@@ -16,6 +16,7 @@ from gamix_keras.metrics.generation import frechet_distance_of, kernel_distance,
 from gamix_keras.metrics.moments import FeatureMoments, UniformSubset
 
 _CACHE_VERSION = 1
+ROWS_TOGETHER = 1024
 DEFAULT_KEEP = 2000
 
 
@@ -83,9 +84,21 @@ def extract_statistics(
         ValueError: if the images do not fit.
     """
     statistics = FeatureStatistics(extractor.dim, keep, seed)
-    for pixels in _rebatch(batches, extractor.batch_size):
-        statistics.update(extractor(pixels))
+    for features in _gathered(extractor(pixels) for pixels in _rebatch(batches, extractor.batch_size)):
+        statistics.update(features)
     return statistics
+
+
+def _gathered(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same rows, at least 1,024 at a time: each update of a covariance costs as much as a few hundred rows."""
+    waiting: list[np.ndarray] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) >= ROWS_TOGETHER:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
 
 
 def content_hash(batches: Iterable[Tensor]) -> str:

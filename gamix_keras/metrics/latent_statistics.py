@@ -32,6 +32,10 @@ def effective_rank(singular_values: np.ndarray) -> float:
     Returns:
         A number from 1 (one direction) to D (all alike); 0 when every value is 0 (Roy & Vetterli 2007, "The
         effective rank", definition 1).
+
+    Examples:
+        >>> round(effective_rank([1.0, 1.0, 1.0, 0.0]), 6)
+        3.0
     """
     values = np.asarray(singular_values, dtype=np.float64)
     values = values[values > 0]

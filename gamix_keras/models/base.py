@@ -93,6 +93,11 @@ class ImageVAE(PhasedModel):
         if self.ema is not None:
             self.ema.update(self.averaged_variables)
 
+    @property
+    def settled_variables(self) -> list[keras.Variable]:
+        """The averages follow the weights."""
+        return [] if self.ema is None else self.ema.variables
+
     def averaged(self) -> AbstractContextManager[None]:
         """A context in which the networks hold the moving average of their weights: `with model.averaged(): ...`.
 

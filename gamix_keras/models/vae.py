@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from gamix_keras import replicas
 from gamix_keras.losses import StandardKL
 from gamix_keras.models.base import ImageVAE, Tensor
 from gamix_keras.training import Phase
@@ -62,7 +63,7 @@ class VAE(ImageVAE):
         terms, _ = self.common_terms(images, self.posterior(images, training), training)
         excess = terms["kl"]
         if self.capacity_target is not None:
-            excess = ops.abs(excess - self.capacity_target)
+            excess = ops.abs(replicas.mean(excess) - self.capacity_target)
         terms["loss"] = terms["reconstruction"] + self.beta_weight * excess
         return terms, carry
 

@@ -37,6 +37,10 @@ def load_preset(name: str = DEFAULT_PRESET) -> Preset:
 
     Raises:
         UserError: Where there is none of that name; the nearest one is suggested.
+
+    Examples:
+        >>> load_preset("paper-256").config.model.latent_dim
+        512
     """
     names = preset_names()
     if name not in names:

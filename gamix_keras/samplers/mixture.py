@@ -37,6 +37,12 @@ class MixtureSampler(Sampler):
 
     Raises:
         ValueError: where an argument is out of its range.
+
+    Examples:
+        >>> latents = np.repeat(np.array([[-2.0, 0.0], [2.0, 0.0]], "float32"), 50, axis=0)
+        >>> sampler = MixtureSampler(2, components=2, covariance="diag").fit(latents)
+        >>> sampler.sample(100, seed=0, temperature=0.0).std(axis=0).round().tolist()  # the means of the components
+        [2.0, 0.0]
     """
 
     def __init__(self, latent_dim: int, components: int = 10, covariance: str = "full", **kwargs: Any) -> None:

@@ -1,19 +1,26 @@
-"""Finding numbers that are not finite within the compiled step, and whether the step may stand."""
+"""Finding numbers that are not finite within the compiled step, before anything is moved.
 
-from collections.abc import Iterable, Sequence
+A step first computes the gradients of all phases. Only where those, the terms and the images are finite does it go on
+to move weights, slots, averages and metrics. So what was there before needs no copy, and the guard costs one sum over
+each array that it looks at.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
+from gamix_keras import replicas
 from gamix_keras.training.phase import Phase, Terms
 
 Tensor = Any
 REMEMBERED = 16
+WEIGHTS = " weights"
 
 
 class BadStep(NamedTuple):
-    """A step that was undone.
+    """A step with a number that is not finite.
 
     Attributes:
         number: Of the step, counted from 0 since the metrics were reset: since the start of the epoch.
@@ -23,54 +30,76 @@ class BadStep(NamedTuple):
     number: int
     origin: str
 
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the weights broke, from gradients that were finite: then the step had been made already."""
+        return self.origin.endswith(WEIGHTS)
 
-class Health:
-    """What was looked at within one step, in the order of cause and effect, each with a flag: finite or not.
 
-    It is filled while the step is traced. One that is not `wanted` stays empty and adds no operation.
+class Update(NamedTuple):
+    """What a phase's pass forward and back came to, before anything is moved.
+
+    Attributes:
+        phase: The phase.
+        terms: Its terms.
+        gradients: Of the (scaled) loss by the phase's variables.
     """
 
-    def __init__(self, wanted: bool) -> None:
+    phase: Phase
+    terms: Terms
+    gradients: Sequence[Tensor | None]
+
+
+class Health:
+    """What was looked at within one step, in the order of cause and effect, each with a number that tells of it.
+
+    It is filled while the step is traced. One that is not `wanted` stays empty and adds no operation.
+
+    Args:
+        wanted: Whether to look at all.
+        total: As `total_of`, where a backend has a quicker way.
+    """
+
+    def __init__(self, wanted: bool, total: Callable[[Iterable[Tensor]], Tensor] | None = None) -> None:
         self.wanted = wanted
+        self.total = total or total_of
         self.names: list[str] = []
-        self.flags: list[Tensor] = []
+        self.totals: list[Tensor] = []
 
     def look(self, name: str, values: Iterable[Tensor]) -> None:
         """Takes note of whether all of some arrays are finite."""
         if self.wanted:
-            self.note([name], [are_finite(values)])
+            self.names.append(name)
+            self.totals.append(self.total(values))
 
-    def note(self, names: Iterable[str], flags: Iterable[Tensor]) -> None:
-        """Takes note of flags."""
-        self.names += names
-        self.flags += flags
-
-    def look_at_terms(self, phase: Phase, terms: Terms) -> None:
-        """Takes note of each term of a phase; its loss, which is made of them, comes last."""
-        self.note(*self.of_terms(phase, terms))
-
-    def of_terms(self, phase: Phase, terms: Terms) -> tuple[list[str], list[Tensor]]:
-        """Names and flags of a phase's terms, to be noted where the trace may leave them."""
-        if not self.wanted:
-            return [], []
-        values = [value if isinstance(value, tuple) else (value,) for value in terms.values()]
-        names = [f"{phase.name} loss" if name == "loss" else name for name in terms]
-        return names, [are_finite(value) for value in values]
-
-    def look_at_gradients(self, phase: Phase, gradients: Sequence[Tensor | None]) -> None:
-        """Takes note of a phase's gradients, unless a loss scale expects them to overflow and sees to it itself."""
+    def look_at(self, update: Update) -> None:
+        """Takes note of what a phase came to: each term, the loss that is made of them, the gradients."""
+        phase, terms, gradients = update
+        for name, value in terms.items():
+            title = f"{phase.name} loss" if name == "loss" else name
+            self.look(title, value if isinstance(value, tuple) else (value,))
+        # A loss scale expects gradients to overflow, and sees to it itself.
         if not isinstance(phase.optimizer, keras.optimizers.LossScaleOptimizer):
             self.look(f"{phase.name} gradient", [gradient for gradient in gradients if gradient is not None])
+            self.look(f"{phase.name} learning rate", [phase.optimizer.learning_rate])
+
+    def look_at_weights(self, updates: Iterable[Update], totals: Iterable[Tensor]) -> None:
+        """Takes note, last of all, of the totals of each phase's weights after the step."""
+        self.names += [update.phase.name + WEIGHTS for update in updates]
+        self.totals += totals
+
+    def flags(self) -> Tensor:
+        """Whether each thing that was looked at is finite, on every replica: (n,)."""
+        flags = ops.isfinite(ops.stack(self.totals))
+        return replicas.mean(ops.cast(flags, "float32")) == 1.0 if replicas.count() > 1 else flags
 
 
-def are_finite(values: Iterable[Tensor]) -> Tensor:
-    """Whether all entries of some arrays are finite: a scalar.
+def total_of(values: Iterable[Tensor]) -> Tensor:
+    """The sum of all entries of some arrays: a scalar that is finite where all of them are.
 
-    A sum is not finite where one of its terms is not, and reads each array only once. It can overflow where no term
-    has, beyond 1e38, which nothing recovers from either.
+    It reads each array only once. It can overflow where no entry has, beyond 1e38, which nothing recovers from either.
     """
-    sums = [ops.sum(ops.cast(ops.convert_to_tensor(value), "float32")) for value in values]
-    return ops.all(ops.isfinite(ops.stack(sums)))
+    return sum(ops.sum(ops.cast(ops.convert_to_tensor(value), "float32")) for value in values)
 
 
 class StepGuard(keras.metrics.Metric):
@@ -87,12 +116,14 @@ class StepGuard(keras.metrics.Metric):
             self.add_variable((REMEMBERED,), "zeros", name=name) for name in ("steps", "origins")
         )
 
-    def judge(self, health: Health) -> Tensor:
-        """Takes in a step and returns whether all of it is finite."""
+    def take(self, health: Health) -> None:
+        """Takes in a step."""
         self.names = tuple(health.names)
-        flags = ops.stack(health.flags)
-        self.update_state(flags)
-        return ops.all(flags)
+        self.update_state(health.flags())
+
+    def take_good(self) -> None:
+        """Takes in a step of which it is known already that all of it is finite."""
+        self.seen.assign(self.seen + 1.0)
 
     def update_state(self, flags: Tensor) -> None:
         """Takes in the flags of a step: (n,) booleans."""

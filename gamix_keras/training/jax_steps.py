@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import keras
 
-from gamix_keras.training.guard import Health
+from gamix_keras.training.guard import Health, Update, total_of
 from gamix_keras.training.phase import Phase
 
 State = tuple[list[Any], ...]
@@ -39,21 +39,19 @@ class JaxSteps:
             self.metrics_variables,
         )
         store = _Store(groups, state)
-        images, carry = self.unpack(data), {}
+        images, carry, updates = self.unpack(data), {}, []
         health = Health(self.guarding)
         health.look("images", [images])
-        before = store.of(self._undone_variables) if self.guarding else []
+        before = store.of(self._undone_variables)
         for phase in self.phases():
-            carry = self._minimise(phase, images, carry, store, health)
-        with store.scope() as scope:
-            self.after_step()
-            good = self.step_guard.judge(health) if self.guarding else True
-        store.read(scope)
+            update, carry = self._differentiated(phase, images, carry, store)
+            with store.scope():
+                health.look_at(update)
+            updates.append(update)
         if self.guarding:
-            after = store.of(self._undone_variables)
-            store.write(
-                self._undone_variables, [jax.numpy.where(good, *pair) for pair in zip(after, before, strict=True)]
-            )
+            self._make_if_good(health, updates, images.shape[0], store, before)
+        else:
+            self._make(updates, images.shape[0], store)
         with store.scope():
             logs = self.get_metrics_result()
         return logs, store.state()
@@ -70,32 +68,53 @@ class JaxSteps:
         store.read(scope)
         return logs, store.state()
 
-    def _minimise(
-        self, phase: Phase, images: Any, carry: dict[str, Any], store: "_Store", health: Health
-    ) -> dict[str, Any]:
+    def _differentiated(
+        self, phase: Phase, images: Any, carry: dict[str, Any], store: "_Store"
+    ) -> tuple[Update, dict[str, Any]]:
         names: list[str] = []
 
         def scaled_loss(values: list[Any]) -> tuple[Any, Any]:
             inner = store.replaced(phase.variables, values)
             with inner.scope() as scope:
                 terms, after = phase.losses(images, True, carry)
-                self.track(phase, terms, images.shape[0])
                 loss = phase.optimizer.scale_loss(terms["loss"])
-                names[:], flags = health.of_terms(phase, terms)
             inner.read(scope)
-            return loss, (inner.values, after, flags)
+            names[:] = terms  # JAX sorts what it returns, and what broke first is told in the order of the terms
+            return loss, (inner.values, after, terms)
 
-        values = store.of(phase.variables)
-        gradients, (moved, carry, flags) = jax.grad(scaled_loss, has_aux=True)(values)
-        store.values = moved
-        slots = phase.optimizer.variables
-        values, slot_values = phase.optimizer.stateless_apply(store.of(slots), gradients, values)
-        store.write(phase.variables, values)
-        store.write(slots, slot_values)
-        health.note(names, flags)
-        health.look_at_gradients(phase, gradients)
-        health.look(f"{phase.name} weights", values)
-        return carry
+        gradients, (store.values, carry, terms) = jax.grad(scaled_loss, has_aux=True)(store.of(phase.variables))
+        return Update(phase, {name: terms[name] for name in names}, gradients), carry
+
+    def _make(self, updates: list[Update], size: int, store: "_Store") -> None:
+        """As `PhasedModel.make`, in the store."""
+        for phase, _, gradients in updates:
+            slots = phase.optimizer.variables
+            moved = phase.optimizer.stateless_apply(store.of(slots), gradients, store.of(phase.variables))
+            store.write([*phase.variables, *slots], [*moved[0], *moved[1]])
+        with store.scope() as scope:
+            for phase, terms, _ in updates:
+                self.track(phase, terms, size)
+            self.after_step()
+        store.read(scope)
+
+    def _make_if_good(
+        self, health: Health, updates: list[Update], size: int, store: "_Store", before: list[Any]
+    ) -> None:
+        def make() -> tuple[list[Any], list[Any]]:
+            inner = store.replaced((), ())
+            self._make(updates, size, inner)
+            totals = [total_of(inner.of(update.phase.variables)) for update in updates]
+            return inner.of(self._undone_variables), totals
+
+        def leave() -> tuple[list[Any], list[Any]]:
+            return before, [jax.numpy.zeros(()) for _ in updates]
+
+        values, totals = jax.lax.cond(health.flags().all(), make, leave)
+        store.write(self._undone_variables, values)
+        health.look_at_weights(updates, totals)
+        with store.scope() as scope:
+            self.step_guard.take(health)
+        store.read(scope)
 
 
 class _Store:

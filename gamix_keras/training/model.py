@@ -1,12 +1,13 @@
 """The base of every trainable model: it declares phases, and the backend's step walks them."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import keras
 from keras import ops
 
-from gamix_keras.training.guard import StepGuard
+from gamix_keras.training.guard import StepGuard, Update
 from gamix_keras.training.optimizer import PhaseOptimizer
 from gamix_keras.training.phase import Phase, Terms
 
@@ -67,24 +68,46 @@ class PhasedModel(_backend_steps(), keras.Model):
         """
         optimizer = self.phase_optimizer(self.phase_names[0])
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        return int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
+        # On several devices of TensorFlow, Python alone cannot make a number of a variable.
+        return int(ops.convert_to_numpy(optimizer.iterations)) * (optimizer.gradient_accumulation_steps or 1)
 
     def guard_steps(self) -> None:
-        """From now on a training step with a number that is not finite is undone, and noted in `step_guard`.
+        """From now on a training step with a number that is not finite is not made, and noted in `step_guard`.
 
-        That is a loss, another term, a gradient (where no loss scale looks after them) or a weight. Weights, slots of
-        the optimizers, moving statistics and metrics are then as before the step; the random generators have moved on.
+        That is an image, a loss, another term, or a gradient or step size (where no loss scale looks after them).
+        Weights, slots of the optimizers, moving statistics and metrics are then as before the step; the random
+        generators have moved on. Weights that overflow although all of these were finite are noted too.
         """
         if not self.guarding:
-            self.guarding = True
+            self.guarding, states = True, self.loss_states
+            # Found once: finding them takes PyTorch as long as using them. Keras would take an attribute that holds
+            # variables for variables of the model itself.
+            self._states_to_keep = lambda: states
             self.train_function = None  # one that is there already was compiled without
 
     @property
     def _undone_variables(self) -> list[keras.Variable]:
         """What a bad step must leave as it was."""
-        seeds = {id(variable) for variable in self._seed_states()}
-        states = [variable for variable in self.non_trainable_variables if id(variable) not in seeds]
+        states = [*self.loss_states, *self.settled_variables]
         return [*self.trainable_variables, *states, *self.optimizer.variables, *self.tracker_variables]
+
+    @property
+    def loss_states(self) -> list[keras.Variable]:
+        """What a pass forward may move: moving statistics and the like, but for the random generators."""
+        others = {id(variable) for variable in [*self._seed_states(), *self.settled_variables]}
+        return [variable for variable in self.non_trainable_variables if id(variable) not in others]
+
+    @property
+    def settled_variables(self) -> list[keras.Variable]:
+        """What only `after_step` moves."""
+        return []
+
+    def make(self, updates: Sequence[Update], batch_size: Any) -> None:
+        """Moves the weights, and whatever follows them, now that all gradients are there."""
+        for phase, terms, gradients in updates:
+            phase.optimizer.apply(gradients, phase.variables)
+            self.track(phase, terms, batch_size)
+        self.after_step()
 
     def after_step(self) -> None:
         """Runs at the end of each training step, within the compiled function: for what follows the weights."""

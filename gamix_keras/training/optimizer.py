@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
@@ -49,9 +50,9 @@ class PhaseOptimizer(keras.optimizers.Optimizer):
         first, *others = self.optimizers
         if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
             raise ValueError("learning_rate: expected a number (give each phase's optimizer its schedule instead).")
-        previous = float(first.learning_rate)
+        previous = float(ops.convert_to_numpy(first.learning_rate))
         for member in others:
-            scale = float(member.learning_rate) / previous if previous else 1.0
+            scale = float(ops.convert_to_numpy(member.learning_rate)) / previous if previous else 1.0
             member.learning_rate = float(value) * scale
         first.learning_rate = float(value)
 

@@ -13,7 +13,8 @@ Carry = dict[str, Tensor]
 class Phase(NamedTuple):
     """One minimisation within a training step: what, over which variables, by which optimizer.
 
-    A VAE has one phase; a VAE with a critic has two, walked in order within each step.
+    A VAE has one phase; a VAE with a critic has two, walked in order within each step. The weights move when the
+    losses of all phases are there: each sees the others' variables as they were before the step.
 
     Attributes:
         name: `autoencoder`, `critic`, ...; the phase's loss is logged as `loss` for the first phase and under the

@@ -5,7 +5,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from gamix_keras.training.guard import Health
+from gamix_keras import replicas
+from gamix_keras.training import tensorflow_devices  # noqa: F401 - tells layers and losses of replicas
+from gamix_keras.training.guard import Health, Update, total_of
 from gamix_keras.training.phase import Phase
 
 
@@ -27,15 +29,18 @@ class TensorFlowSteps:
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Minimises each phase once on a batch and returns the logs so far in the epoch."""
-        images, carry = self.unpack(data), {}
+        images, carry, updates = self.unpack(data), {}, []
         health = Health(self.guarding)
         health.look("images", [images])
-        before = [tf.identity(variable.value) for variable in self._undone_variables] if self.guarding else []
+        before = [tf.identity(variable.value) for variable in self._states_to_keep()] if self.guarding else []
         for phase in self.phases():
-            carry = self._minimise(phase, images, carry, health)
-        self.after_step()
+            update, carry = self._differentiated(phase, images, carry)
+            health.look_at(update)
+            updates.append(update)
         if self.guarding:
-            self._undo_unless(self.step_guard.judge(health), before)
+            self._make_if_good(health, updates, tf.shape(images)[0], before)
+        else:
+            self.make(updates, tf.shape(images)[0])
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -46,23 +51,25 @@ class TensorFlowSteps:
             self.track(phase, terms, tf.shape(images)[0])
         return self.get_metrics_result()
 
-    def _undo_unless(self, good: tf.Tensor, before: list[tf.Tensor]) -> None:
-        def undo() -> None:
-            for variable, value in zip(self._undone_variables, before, strict=True):
+    def _make_if_good(self, health: Health, updates: list[Update], size: tf.Tensor, before: list[tf.Tensor]) -> None:
+        def make() -> list[tf.Tensor]:
+            self.make(updates, size)
+            return [total_of(update.phase.variables) for update in updates]
+
+        def leave() -> list[tf.Tensor]:
+            for variable, value in zip(self._states_to_keep(), before, strict=True):
                 variable.assign(value)
+            return [tf.constant(0.0) for _ in updates]
 
-        tf.cond(good, lambda: None, undo)
+        health.look_at_weights(updates, tf.nest.flatten(tf.cond(tf.reduce_all(health.flags()), make, leave)))
+        self.step_guard.take(health)
 
-    def _minimise(self, phase: Phase, images: tf.Tensor, carry: dict[str, Any], health: Health) -> dict[str, Any]:
+    @staticmethod
+    def _differentiated(phase: Phase, images: tf.Tensor, carry: dict[str, Any]) -> tuple[Update, dict[str, Any]]:
         values = [variable.value for variable in phase.variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             terms, carry = phase.losses(images, True, carry)
-            scaled = phase.optimizer.scale_loss(terms["loss"])
-        gradients = tape.gradient(scaled, values)
-        phase.optimizer.apply(gradients, phase.variables)
-        health.look_at_terms(phase, terms)
-        health.look_at_gradients(phase, gradients)
-        health.look(f"{phase.name} weights", phase.variables)
-        self.track(phase, terms, tf.shape(images)[0])
-        return carry
+            # The optimizer adds up the replicas' gradients.
+            scaled = phase.optimizer.scale_loss(terms["loss"] / replicas.count())
+        return Update(phase, terms, tape.gradient(scaled, values)), carry

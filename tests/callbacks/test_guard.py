@@ -40,7 +40,7 @@ def test_a_bad_batch_is_undone_noted_and_leaves_training_as_if_it_had_not_been(v
     """Beside the random generators, which moved on: they are put back for the comparison."""
     rows, model, other = [], compiled(gamix(ema_decay=0.9, momentum=0.9)), compiled(gamix(ema_decay=0.9, momentum=0.9))
     names = lambda epoch, step: [f"{epoch}/{step}"]  # noqa: E731
-    with warned("images not finite in epoch 1, step 1 (images 0/0); 1 undone"):
+    with warned("images not finite in epoch 1, step 1 (images 0/0); 1 left out"):
         guard = fit(model, broken_at(0, value)[:4], record=rows.append, images=names)
     assert rows == guard.found == [{"epoch": 1, "step": 1, "origin": "images", "images": ["0/0"]}]
     for seeds in zip(model._seed_states(), other._seed_states(), strict=True):
@@ -106,6 +106,23 @@ def test_a_gradient_that_alone_is_not_finite_is_found():
     weights = [key for key in before if before[key].dtype == np.float32]
     after = state(model)
     assert all(np.array_equal(before[key], after[key]) for key in weights)
+
+
+def test_a_step_size_that_is_not_finite_moves_nothing():
+    model = compiled(vae(), rate=float("inf"))
+    before = model.get_weights()
+    with pytest.raises(FloatingPointError, match="2 bad steps: autoencoder learning rate not finite"):
+        fit(model, X[:8], events=2)
+    assert all(map(np.array_equal, before, model.get_weights()))
+
+
+def test_weights_that_overflow_alone_end_training_at_once():
+    """From finite gradients: 3e38 is not yet infinity, the next step's sum is."""
+    model = vae()
+    model.compile(keras.optimizers.SGD(3e38))
+    with pytest.raises(FloatingPointError, match="autoencoder weights not finite in epoch 1, step 1") as ended:
+        fit(model, X[:4])
+    assert "not finite already" in str(ended.value) or "weights" in str(ended.value)
 
 
 def test_the_learning_rates_are_lowered_and_stay_so_within_the_epoch():

@@ -2,6 +2,9 @@
 
 import pytest
 
+from gamix_keras.config import Config
+from gamix_keras.runs import Run
+
 pytestmark = pytest.mark.backend_free
 
 
@@ -32,3 +35,26 @@ def test_mistakes(cli, trained, tmp_path, arguments, message):
     assert message in err
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_used_version_and_a_run_without_weights(cli, trained, tmp_path):
+    (tmp_path / "out" / "1").mkdir(parents=True)
+    code, _, err = cli("export", trained, "--out", tmp_path / "out", "--version", "1", "--sampler", "prior")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--version: expected a number that is not used, got 1" in err
+    assert [entry.name for entry in (tmp_path / "out").rglob("*")] == ["1"]
+    empty = Run.create(tmp_path / "empty", Config())
+    empty.begin_session(0)
+    code, _, err = cli("export", empty.path, "--out", tmp_path / "none")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "RUN: expected a run with a checkpoint" in err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_checkpoint_is_chosen(cli, trained, tmp_path):
+    code, out, err = cli("export", trained, "--out", tmp_path / "out", "--sampler", "prior", "--checkpoint", "1")
+    assert (code, err) == (0, "")
+    code, _, err = cli("export", trained, "--out", tmp_path / "other", "--checkpoint", "best")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--checkpoint: expected a run with training.keep_best for best" in err
+    assert not (tmp_path / "other").exists()

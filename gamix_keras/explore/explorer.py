@@ -1,0 +1,152 @@
+"""What the page of ``gamix-keras explore`` computes: images from slider values, from two images, from noise.
+
+Symbols: z is a latent, float32 (D,); an image is an array of bytes (H, W, C). q(z) is the distribution of the latents
+of the training images.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from gamix_keras import latent_space
+from gamix_keras.data import to_uint8, to_unit_range
+from gamix_keras.data.decoding import BrokenImage, decode_image
+from gamix_keras.metrics import peak_signal_to_noise
+from gamix_keras.samplers import PrincipalAxes, Sampler
+from gamix_keras.settings import UserError
+
+SLIDERS = 8
+REACH = 3.0
+SAMPLES = 16
+Network = Callable[[np.ndarray], np.ndarray]
+
+
+class Reconstruction(NamedTuple):
+    """An image, what the model makes of it, and how near that is: PSNR in decibels."""
+
+    original: np.ndarray
+    image: np.ndarray
+    psnr: float
+
+
+class Explorer:
+    """A model, the principal axes of its q(z) and its samplers. It keeps nothing between two calls but samplers.
+
+    Both networks are compiled here, for one image at a time: no later call of `slide`, `between` or `reconstruct`
+    compiles anything, whatever the sliders say. Threads may share an explorer; they take turns.
+
+    Args:
+        model: A trained VAE.
+        axes: Of its q(z), see ``gamix_keras.samplers.principal_axes``.
+        samplers: Where latents may be drawn from, and how to get each; called once, when it is first drawn from.
+        sliders: The most axes that are moved, the widest ones.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        axes: PrincipalAxes,
+        samplers: dict[str, Callable[[], Sampler]],
+        sliders: int = SLIDERS,
+    ) -> None:
+        self.image_shape, self.latent_dim = tuple(model.image_shape), model.latent_dim
+        self.axes, self.samplers = axes, samplers
+        self.sliders = min(sliders, model.latent_dim)
+        self._fitted: dict[str, Sampler] = {}
+        self._turn = threading.RLock()
+        self._decode, self._encode = _networks(model)
+        self._decode(axes.center[None])
+        self._encode(np.zeros((1, *self.image_shape), "float32"))
+
+    @property
+    def center(self) -> np.ndarray:
+        """The mean of q(z), (D,): where the sliders start."""
+        return self.axes.center
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Share of the variance of q(z) along the axis of each slider, falling, in (0, 1]."""
+        variance = np.square(self.axes.std.astype("float64"))
+        return variance[: self.sliders] / max(variance.sum(), np.finfo("float64").tiny)
+
+    def slide(self, start: np.ndarray, values: Sequence[float]) -> np.ndarray:
+        """Decode z = start + sum_i values_i std_i axis_i.
+
+        Args:
+            start: A latent (D,).
+            values: Standard deviations of q(z) along the first axes, at most D of them.
+
+        Raises:
+            UserError: Where a value is missing (an empty number box) or is not finite.
+        """
+        deltas = np.array([np.nan if value is None else value for value in values], "float32")
+        if not np.isfinite(deltas).all():
+            raise UserError("slider: expected a number in every box")
+        steps = (deltas * self.axes.std[: len(deltas)]) @ self.axes.axes[: len(deltas)]
+        return self._image(start + steps)
+
+    def between(self, first: np.ndarray, second: np.ndarray, share: float, path: str = "linear") -> np.ndarray:
+        """Decode the point of a path from the latent ``first`` (share 0) to ``second`` (share 1).
+
+        Raises:
+            UserError: Where ``path`` is none of ``latent_space.PATHS``, or ``share`` is not in [0, 1].
+        """
+        if path not in latent_space.PATHS:
+            raise UserError(f"path: expected one of {', '.join(latent_space.PATHS)}, got {path!r}")
+        if share is None or not 0.0 <= share <= 1.0:
+            raise UserError(f"share: expected a number from 0 to 1, got {share}")
+        return self._image(latent_space.PATHS[path](first, second, np.array([share], "float32"))[0])
+
+    def draw(self, sampler: str, temperature: float = 1.0, seed: int = 0, count: int = SAMPLES) -> np.ndarray:
+        """Decode ``count`` draws, (count, H, W, C): the images of ``latent_space.draw`` with the same numbers.
+
+        Raises:
+            UserError: Where there is no such sampler, it cannot be fitted, or a number is out of its range.
+        """
+        if sampler not in self.samplers:
+            raise UserError(f"sampler: expected one of {', '.join(self.samplers)}, got {sampler!r}")
+        if temperature is None or seed is None or seed < 0:
+            raise UserError(f"expected a temperature and a seed of at least 0, got {temperature} and {seed}")
+        with self._turn:
+            if sampler not in self._fitted:
+                self._fitted[sampler] = self.samplers[sampler]()
+            latents = self._fitted[sampler].sample(count, int(seed), float(temperature))
+            return to_uint8(self._decode(latents))
+
+    def read(self, data: bytes) -> np.ndarray:
+        """Decode an image file's bytes to the model's size.
+
+        Raises:
+            UserError: Where they are no image, with the reason.
+        """
+        try:
+            return decode_image(data, self.image_shape[0], self.image_shape[-1])
+        except BrokenImage as error:
+            raise UserError(f"This file cannot be read as an image: {error}.") from None
+
+    def encode(self, image: np.ndarray) -> np.ndarray:
+        """The posterior mean of an image, (D,)."""
+        with self._turn:
+            return self._encode(to_unit_range(image)[None])[0]
+
+    def reconstruct(self, image: np.ndarray) -> Reconstruction:
+        """Encode an image, and decode its posterior mean."""
+        made = self._image(self.encode(image))
+        psnr = peak_signal_to_noise(*(to_unit_range(picture)[None] for picture in (image, made)))
+        return Reconstruction(image, made, float(ops.convert_to_numpy(psnr)[0]))
+
+    def _image(self, z: np.ndarray) -> np.ndarray:
+        with self._turn:
+            return to_uint8(self._decode(z[None].astype("float32"))[0])
+
+
+def _networks(model: keras.Model) -> tuple[Network, Network]:
+    """From latents to images in [-1, 1] and from images to posterior means, as functions that Keras compiles once."""
+    z, image = keras.Input((model.latent_dim,)), keras.Input(model.image_shape)
+    decoder = keras.Model(z, model.likelihood.image(model.decoder(z, training=False)))
+    encoder = keras.Model(image, model.encoder(image, training=False)[0])
+    return decoder.predict_on_batch, encoder.predict_on_batch

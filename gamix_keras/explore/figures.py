@@ -1,0 +1,67 @@
+"""Pictures and messages as HTML: a picture travels inside the answer, so that nothing is fetched after it."""
+
+import base64
+import io
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+GAP = 2
+PAPER = 255
+
+
+def figure(image: np.ndarray, caption: str, file_name: str | None = None) -> str:
+    """A picture with a line below it, and a link that saves it as PNG, pixel for pixel.
+
+    Args:
+        image: Bytes (H, W, C), C = 1 or 3.
+        caption: What it shows, also for those who cannot see it.
+        file_name: Of the saved file; None for no link.
+    """
+    source = "data:image/png;base64," + base64.b64encode(png(image)).decode("ascii")
+    text, save = escape(caption), ""
+    if file_name is not None:
+        save = f'<a class="save" download="{escape(file_name)}" href="{source}">Download PNG</a>'
+    picture = f'<img alt="{text}" src="{source}" width="{image.shape[1]}" height="{image.shape[0]}">'
+    return f'<figure class="shown">{picture}<figcaption><span>{text}</span>{save}</figcaption></figure>'
+
+
+def heading(title: str) -> str:
+    """The page's heading: text, not Markdown, because it is the name of a folder."""
+    return f"<h1>{escape(title)}</h1>"
+
+
+def side_by_side(*figures: str) -> str:
+    """Pictures beside each other, on a phone too."""
+    return f'<div class="beside">{"".join(figures)}</div>'
+
+
+def problem(text: str) -> str:
+    """What went wrong, said aloud by screen readers."""
+    return f'<p class="problem" role="alert"><strong>That did not work.</strong> {escape(text)}</p>'
+
+
+def hint(text: str) -> str:
+    """What to do, where a picture will be."""
+    return f'<p class="hint">{escape(text)}</p>'
+
+
+def png(image: np.ndarray) -> bytes:
+    """Encode bytes (H, W, C) quickly rather than tightly: it happens at every move of a slider."""
+    buffer = io.BytesIO()
+    Image.fromarray(displayable(image)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def displayable(image: np.ndarray) -> np.ndarray:
+    """Bytes as Pillow and Gradio want them: (H, W) for grey, (H, W, 3) for colour."""
+    return image[..., 0] if image.shape[-1] < 3 else image[..., :3]
+
+
+def sheet(images: np.ndarray, columns: int = 4) -> np.ndarray:
+    """Lay out images (N, H, W, C), N a multiple of ``columns``, as one, with thin white lines between them."""
+    padded = np.pad(images, ((0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=PAPER)
+    count, height, width, channels = padded.shape
+    rows = padded.reshape(count // columns, columns, height, width, channels).swapaxes(1, 2)
+    return rows.reshape(count // columns * height, columns * width, channels)[:-GAP, :-GAP]

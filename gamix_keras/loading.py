@@ -1,0 +1,185 @@
+"""One call from a name or a path to a trained model that draws: ``gamix_keras.load``."""
+
+import difflib
+import json
+import os
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from gamix_keras import latent_space, sampling
+from gamix_keras.config import Config, UserError
+from gamix_keras.runs import Run
+from gamix_keras.samplers import SAMPLERS, Posteriors, Sampler, fit_sampler
+
+FOLDER = "saved_models"
+_PREFERRED = ("second_stage", "mixture", "gaussian")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained VAE with the sampler that draws its latents; takes and returns NumPy images in [-1, 1].
+
+    Attributes:
+        model: The Keras model itself, not compiled. Its own ``sample`` draws from the prior N(0, I).
+        sampler: An approximation of q(z), see ``gamix_keras.samplers``; ``sample`` draws from this.
+        config: The configuration of the run; None where a single file was loaded.
+        evaluation: What ``gamix-keras evaluate`` wrote; None where there is nothing.
+    """
+
+    model: keras.Model
+    sampler: Sampler
+    config: Config | None = None
+    evaluation: dict[str, Any] | None = None
+
+    @property
+    def latent_dim(self) -> int:
+        """D."""
+        return self.model.latent_dim
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return self.model.image_shape
+
+    def sample(
+        self, count: int, seed: int | None = None, temperature: float = 1.0, truncation: float | None = None
+    ) -> np.ndarray:
+        """Draw new images; the same seed gives the same ones.
+
+        Args:
+            count: How many, at least 1.
+            seed: None for others each time.
+            temperature, truncation: See ``Sampler``.
+
+        Returns:
+            Images (count, H, W, C).
+
+        Raises:
+            ValueError: Where a number is out of its range.
+        """
+        seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        noise = {"temperature": temperature, "truncation": truncation}
+        return latent_space.draw(self.model, count, seed, sampler=self.sampler, **noise)
+
+    def encode(self, images: np.ndarray) -> Posteriors:
+        """Mean and log-variance of q(z|x), each (B, D), of images (B, H, W, C)."""
+        return Posteriors(*map(_array, self.model.encode(images)))
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """Images (B, H, W, C) of latents (B, D)."""
+        return _array(self.model.decode(latents))
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Images decoded from the posterior means of images (B, H, W, C)."""
+        return _array(self.model.reconstruct(images))
+
+    def with_sampler(self, name: str, images: Any = None, **arguments: Any) -> "TrainedModel":
+        """Return the same model with another sampler.
+
+        Args:
+            name: ``prior``, ``gaussian``, ``mixture`` or ``second_stage``.
+            images: What it is fitted to: images, batches of them, or their ``Posteriors``.
+            **arguments: See ``fit_sampler``.
+
+        Raises:
+            ValueError: As ``fit_sampler``.
+        """
+        return replace(self, sampler=fit_sampler(name, self.model, images, **arguments))
+
+
+def load(name: str | os.PathLike, sampler: str | None = None) -> TrainedModel:
+    """Load a trained model, ready to draw.
+
+        faces = gamix_keras.load("faces")
+        images = faces.sample(16, seed=0)
+
+    Args:
+        name: A model that comes with the package (``shipped_names()``), a run directory, or a ``.keras`` file. A name
+            goes before a path; write ``./faces`` for a directory of that name.
+        sampler: ``prior``, ``gaussian``, ``mixture`` or ``second_stage``. None takes the best that was measured for
+            the run, else the second stage, else what was fitted before, else the prior. A sampler that is asked for
+            and was not fitted yet is fitted to the run's training images and kept in ``RUN/samplers``.
+
+    Raises:
+        UserError: In one line, where there is nothing of that name, it cannot be read, or it lacks the sampler.
+    """
+    if sampler not in (None, *SAMPLERS):
+        raise UserError(f"load: sampler: expected one of {', '.join(SAMPLERS)}, got {sampler!r}")
+    path = shipped().get(os.fspath(name)) or Path(name).expanduser()
+    if (path / "config.json").is_file():
+        return _load_run(Run.open(path), sampler)
+    if path.is_file() and path.suffix == ".keras":
+        return _load_file(path, sampler)
+    near = difflib.get_close_matches(os.fspath(name), shipped(), n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    known = ", ".join(map(repr, shipped())) or "none"
+    expected = f"a run directory (one with config.json), a .keras file, or a model of the package ({known})"
+    raise UserError(f"load: expected {expected}, got {os.fspath(name)!r}{hint}")
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Return the names of the models that come with the package."""
+    return tuple(shipped())
+
+
+def shipped() -> dict[str, Path]:
+    """Return the directory of each model that comes with the package: of the checkout, or of the installed wheel."""
+    checkout = Path(__file__).parent.parent / FOLDER
+    configs = [*checkout.glob("*/config.json")] or [Path(file.locate()) for file in _installed()]
+    return {config.parent.name: config.parent.resolve() for config in sorted(configs)}
+
+
+def _installed() -> list[metadata.PackagePath]:
+    """A wheel's data files lie wherever its installer put them, which only its record tells."""
+    try:
+        recorded = metadata.files("gamix_keras") or []
+    except metadata.PackageNotFoundError:
+        return []
+    return [file for file in recorded if file.parts[-3:-2] == (FOLDER,) and file.name == "config.json"]
+
+
+def _load_run(run: Run, sampler: str | None) -> TrainedModel:
+    model = run.load_model()
+    drawn = sampling.sampler_of(run, model, sampler or _best(run, model))
+    return TrainedModel(model, drawn, run.config, _evaluation(run))
+
+
+def _best(run: Run, model: keras.Model) -> str:
+    if sampling.measured_distances(run):
+        return sampling.choose(run).name
+    there = {"second_stage": hasattr(model, "second_stage")}
+    there |= {name: sampling.is_fitted(run, name) for name in sampling.FITTED}
+    return next((name for name in _PREFERRED if there[name]), "prior")
+
+
+def _evaluation(run: Run) -> dict[str, Any] | None:
+    file = run.path / "evaluation.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def _load_file(path: Path, sampler: str | None) -> TrainedModel:
+    from gamix_keras import assembly  # noqa: F401  # registers the classes that the file names
+
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        why = str(error).partition("\n")[0]
+        raise UserError(f"load: expected a file of a model, got {path}, which cannot be read: {why}") from None
+    if not hasattr(model, "reconstruct"):
+        raise UserError(f"load: expected a file of a VAE, got {path}, which holds a {type(model).__name__}")
+    if hasattr(model, "adopt_average"):
+        model.adopt_average()
+    if sampler in sampling.FITTED:
+        remedy = "load(...).with_sampler(name, images) fits one"
+        raise UserError(f"load: expected sampler prior or second_stage for a single file, got {sampler}; {remedy}")
+    name = sampler or ("second_stage" if hasattr(model, "second_stage") else "prior")
+    return TrainedModel(model, fit_sampler(name, model))
+
+
+def _array(tensor: Any) -> np.ndarray:
+    return keras.ops.convert_to_numpy(tensor)

@@ -1,0 +1,33 @@
+"""The curve of quality against minutes."""
+
+import pytest
+from tiny import ASSIGNMENTS
+
+from gamix_keras.benchmarks import quality
+from gamix_keras.config import Config
+
+pytestmark = pytest.mark.backend_free
+
+
+def arguments(*words):
+    return quality._parser().parse_args(["--preset", "faces-quick", *words])
+
+
+@pytest.mark.parametrize("name", quality.NETWORKS)
+def test_every_network_is_a_configuration(name):
+    assert isinstance(quality._config(name, arguments()), Config)
+
+
+def test_an_unknown_network_is_one_line(capsys):
+    with pytest.raises(SystemExit):
+        quality.main(["--networks", "none"])
+    assert "expected names of light" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_every_epoch_is_a_row(tmp_path):
+    config = quality._config("light", arguments("--set", *ASSIGNMENTS))
+    rows = list(quality.curve("light", config, tmp_path / "run", minutes=1e-9, count=2))
+    assert [row["epoch"] for row in rows] == [1]
+    assert rows[0]["minutes"] > 0
+    assert rows[0]["psnr"] > 0

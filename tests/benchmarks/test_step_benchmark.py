@@ -1,0 +1,118 @@
+"""The training-step benchmark, on models that take no time."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+
+import keras
+import numpy as np
+import pytest
+from harness import backend, critic, decoder, encoder
+from tiny import TINY
+
+from gamix_keras import assembly
+from gamix_keras.benchmarks import arithmetic, contest, peers, step
+from gamix_keras.benchmarks.objective import objective
+from gamix_keras.config import Config
+from gamix_keras.networks import ResNetEncoder
+
+SMALL = {**TINY, "loss.adversarial_weight": 3.0, "training.ema_decay": 0.9}
+
+
+def small(**values):
+    return Config().updated({**SMALL, "backend": backend(), **values})
+
+
+def test_the_loop_by_hand_minimises_the_same_loss():
+    config = small()
+    images, numbers = contest.faces(config), objective(config)
+    loop = import_module(f"gamix_keras.benchmarks.raw_{backend()}").RawLoop(
+        assembly.build_model(config), numbers, contest.JITS[backend()][0] == "true"
+    )
+    by_hand = [loop.run(images, 1) for _ in range(4)]
+    model = assembly.build_model(config)
+    fitted = [model.fit(images, batch_size=len(images), verbose=0).history["loss"][0] for _ in range(4)]
+    # The noise is not the same.
+    np.testing.assert_allclose(by_hand, fitted, rtol=0.02)
+    assert by_hand[-1] < by_hand[0]
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize("change", [{"model.name": "vae"}, {"loss.moments": "total"}, {"loss.r1_weight": 1.0}])
+def test_a_loss_that_no_loop_by_hand_has_is_left_out(change):
+    assert objective(Config().updated({**SMALL, **change})) is None
+
+
+@pytest.mark.backend_free
+def test_the_arithmetic_is_that_of_the_kernels():
+    assert arithmetic.forward_flops(encoder()) == 2 * (16 * 4 * 3 * 9 + 2 * 64 * 4)
+    assert arithmetic.forward_flops(decoder()) == 2 * (4 * 128 + 64 * 2 * 3 * 9)
+    # Layers within layers count too.
+    network = ResNetEncoder((8, 8, 3), 4, width=4, stages=1)
+    assert arithmetic.forward_flops(network) > 2 * 64 * 3 * 9 * 4
+
+
+@pytest.mark.backend_free
+def test_a_step_is_three_passes_and_the_critic_eight():
+    parts = {"encoder": encoder(), "decoder": decoder(), "critic": critic()}
+    flops = {name: arithmetic.forward_flops(part) for name, part in parts.items()}
+    model = type("Model", (), parts)
+    assert arithmetic.step_flops(model) == 3 * (flops["encoder"] + flops["decoder"]) + 8 * flops["critic"]
+
+
+def test_the_peak_is_a_number():
+    assert arithmetic.convolution_peak("float32", 1e-3, batch=1) > 0
+
+
+@pytest.mark.slow
+def test_a_contest_has_a_row_for_each_way_to_train():
+    task = {"set": SMALL, "precisions": ["float32"], "jit": contest.JITS[backend()][0], "seconds": 0.1}
+    rows = contest.measure("faces-quick", task)
+    loops = {row["loop"]: row for row in rows}
+    assert {"by hand", "fit", "VAE, fit"} <= set(loops)
+    assert loops["fit"]["of_raw"] > 0
+    assert loops["fit"]["flops"] > loops["VAE, fit"]["flops"] > 0
+    if backend() == "torch" and not peers.has_pythae():
+        assert "images_per_second" not in loops["pythae: not installed"]
+
+
+@pytest.mark.slow
+def test_losses_of_bfloat16_are_near_those_of_float32():
+    (row,) = contest.compare_losses("faces-quick", {**SMALL}, ["mixed_bfloat16"], 3)
+    assert row["steps"] == 3
+    assert 0.0 < row["worst"] < 0.05
+
+
+@pytest.mark.backend_free
+def test_the_table_and_the_file(tmp_path, monkeypatch, capsys):
+    row = {"preset": "celeba64-light", "backend": "tensorflow", "precision": "float32", "jit": "false", "batch": 8}
+    answer = {
+        "rows": [
+            {**row, "loop": "by hand", "images_per_second": 10.0, "flops": None},
+            {**row, "loop": "fit", "images_per_second": 9.0, "flops": 20, "of_raw": 0.9},
+        ],
+        "losses": [],
+        "peaks": {"float32": 360.0},
+    }
+    monkeypatch.setattr(step, "run_backend", lambda backend, task: answer)
+    step.main(
+        ["--backends", "tensorflow", "--precisions", "float32", "--batch", "8", "--out", str(tmp_path / "x.json")]
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3].startswith("| celeba64-light | tensorflow | float32 | false | 8 | fit | 9 | 0.9 | 0.5 |")
+    assert json.loads((tmp_path / "x.json").read_text())["rows"][1]["of_peak"] == 0.5
+
+
+@pytest.mark.backend_free
+def test_a_mistake_is_one_line(capsys):
+    with pytest.raises(SystemExit):
+        step.main(["--set", "model.widht=3"])
+    assert "model.width" in capsys.readouterr().err
+
+
+@pytest.mark.backend_free
+def test_a_worker_that_fails_is_not_a_result():
+    with pytest.raises(subprocess.CalledProcessError):
+        step.run_backend("tensorflow", {}, "gamix_keras.no_such_module")
+    assert sys.modules[keras.__name__] is keras

@@ -1,0 +1,77 @@
+"""`gamix-keras train --devices N`, from the command to the run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import backend
+from tiny import ASSIGNMENTS
+
+from gamix_keras import assembly
+from gamix_keras.config import Config, UserError
+
+ROOT = Path(__file__).parents[1]
+CODE = """
+import os, sys
+if os.environ["KERAS_BACKEND"] == "tensorflow":
+    import tensorflow as tf
+    parts = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
+from gamix_keras.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+ALIKE = ["training.numeric_guard=off", "data.count=80", "training.ema_decay=0.9", "loss.momentum=0.9"]
+WHOLE = ("loss", "val_loss", "psnr", "val_psnr", "global", "val_global", "critic")
+
+
+def trained(path, devices):
+    """The last row of the history of a run on so many devices."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": backend()}
+    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    command = [sys.executable, "-c", CODE, "train", "--out", str(path), "--devices", str(devices)]
+    command += ["--set", *ASSIGNMENTS, *ALIKE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads((path / "history.jsonl").read_text().splitlines()[-1])
+
+
+def test_a_run_on_two_devices_is_that_on_one(tmp_path):
+    one, two = (trained(tmp_path / str(devices), devices) for devices in (1, 2))
+    for name in WHOLE:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-3, err_msg=name)
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"training.batch_size": 63}, "training.batch_size: expected a multiple of training.devices = 2, got 63"),
+        ({"model.norm": "batch"}, "model.norm: expected none or group with training.devices=2 on torch"),
+        ({"model.network": "wae"}, "model.network: expected one without batch normalisation"),
+        ({"loss.moments": "mixture"}, "loss.moments: expected means, total or full"),
+        ({"loss.adaptive_weight": True}, "loss.adaptive_weight: expected false"),
+        ({"training.clip_norm": 1.0, "backend": "tensorflow"}, "training.clip_norm: expected none"),
+        ({"training.precision": "mixed_float16", "backend": "tensorflow"}, "training.precision: expected float32 or"),
+    ],
+)
+def test_what_a_part_of_the_batch_cannot_tell_is_refused(change, complaint):
+    with pytest.raises(UserError, match=complaint):
+        Config().updated({"backend": "torch", "training.devices": 2, **change})
+
+
+@pytest.mark.backend_free
+def test_on_jax_all_of_that_is_allowed():
+    values = {"loss.adaptive_weight": True, "model.norm": "batch", "training.clip_norm": 1.0, "backend": "jax"}
+    assert Config().updated({"training.devices": 2, **values}).training.devices == 2
+
+
+@pytest.mark.backend_free
+def test_a_run_that_goes_without_the_guard_says_so():
+    config = Config().updated({"training.devices": 2, "backend": "torch"})
+    with pytest.warns(UserWarning, match="training.numeric_guard: expected off with training.devices=2 on torch, got"):
+        assert assembly.build_guard(config, None, print, 0) == []
+    assert assembly.build_guard(config.updated({"training.numeric_guard": "off"}), None, print, 0) == []
