@@ -1,0 +1,25 @@
+"""The table of all settings, made from their declarations when the site is built."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from gamix_keras.config import Config, settings
+from gamix_keras.settings import expected
+
+_PLACE = "<!-- settings -->"
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """MkDocs calls this with the text of each page."""
+    return markdown.replace(_PLACE, "\n".join(_tables())) if _PLACE in markdown else markdown
+
+
+def _tables() -> Iterator[str]:
+    default, section = Config(), None
+    for key, entry in settings().items():
+        if key.rpartition(".")[0] != section:
+            section = key.rpartition(".")[0]
+            yield f"\n## {section or 'General'}\n\n| key | default | what it does | takes |\n| --- | --- | --- | --- |"
+        value = default.get(key)
+        shown = "none" if value is None else str(value).lower() if isinstance(value, bool) else value
+        yield f"| `{key}` | `{shown}` | {entry.metadata['help']} | {expected(entry)} |"
