@@ -28,6 +28,7 @@ def test_there_is_code():
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")  # Keras says so of every data set
+@pytest.mark.backend_free  # what the code calls is tested on every backend elsewhere
 @pytest.mark.parametrize("page", RUNNING, ids=name)
 def test_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -39,6 +39,7 @@ def trained(path, devices):
     return json.loads((path / "history.jsonl").read_text().splitlines()[-1])
 
 
+@pytest.mark.slow  # up to five processes start a backend each; training/test_devices.py compares the steps themselves
 def test_a_run_on_two_devices_is_that_on_one(tmp_path):
     one, two = (trained(tmp_path / str(devices), devices) for devices in (1, 2))
     for name in WHOLE:

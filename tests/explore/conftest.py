@@ -47,6 +47,7 @@ def playwright():
     except UserError as missing:
         pytest.skip(str(missing))
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    api.expect.set_options(timeout=PATIENCE_MS)
     with api.sync_playwright() as driver:
         yield driver
 
