@@ -19,7 +19,7 @@ a.save:focus-visible { outline: 2px solid var(--link-text-color); outline-offset
   border-radius: 4px; overflow-wrap: anywhere; }
 .hint { border: 1px dashed var(--border-color-primary); border-radius: 8px; padding: 2rem 1rem; text-align: center;
   color: var(--body-text-color-subdued); }
-.large { position: sticky !important; top: 0; align-self: flex-start; z-index: 5; padding-top: 0.5rem;
+.large { position: sticky !important; top: 0; align-self: flex-start; z-index: 100 !important; padding-top: 0.5rem;
   background: var(--body-background-fill); }
 .small figure.shown img { max-width: 9rem; }
 .picker label.float { position: static !important; box-shadow: none; border: none !important; }

@@ -13,6 +13,15 @@ TABS = ("Change", "Between", "Sample", "Reconstruct")
 CONTROLS = {"button", "slider", "spinbutton", "radio", "textbox", "link", "tab", "checkbox", "combobox"}
 BROKEN = {"name": "broken.png", "mimeType": "image/png", "buffer": b"this is no picture"}
 
+# Whether nothing lies over a picture, at any of its points on a grid of 8 pixels.
+UNCOVERED = """image => {
+  const {left, top, width, height} = image.getBoundingClientRect(), over = [];
+  for (let x = left + 8; x < left + width - 8; x += 8)
+    for (let y = Math.max(top, 0) + 8; y < top + height - 8; y += 8)
+      over.push(document.elementFromPoint(x, y));
+  return over.every(element => element === image);
+}"""
+
 
 def png(seed=0):
     """A picture of another size than the model's."""
@@ -103,6 +112,7 @@ def test_the_picture_stays_in_sight_on_a_phone(open_page):
     panel.get_by_role("slider").last.scroll_into_view_if_needed()
     page.mouse.wheel(0, 400)
     sync_api.expect(picture(panel)).to_be_in_viewport(ratio=0.9)
+    assert picture(panel).evaluate(UNCOVERED)
 
 
 def test_between_two_images(open_page):
