@@ -1,7 +1,8 @@
-"""The first stage's epochs, in the first process and in those that follow it where PyTorch trains on several devices.
+"""The first stage's epochs, in the first process and in those that follow it where several share each batch.
 
 A follower gets configuration and weights from the first process, trains along on its own rows of each batch, and writes
-nothing. `gamix-keras train --devices N` starts the followers; `torchrun`, also on several machines, starts all.
+nothing. On PyTorch `gamix-keras train --devices N` starts the followers. On several machines each process is started by
+hand, or by `torchrun`, and told by its environment which one it is, see `replicas.place`.
 """
 
 import os
@@ -11,12 +12,11 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import keras
 
 from gamix_keras import assembly, replicas
-from gamix_keras.callbacks import ResumedMetrics, SampleGrid
+from gamix_keras.callbacks import ResumedMetrics
 from gamix_keras.config import Config
 from gamix_keras.training import devices
 
@@ -37,9 +37,9 @@ def fit_epochs(
 
     def fit(batches: object, steps: int, first: int, end: int, *more: keras.callbacks.Callback) -> None:
         model.fit(
-            batches,
+            devices.dealt(batches),
             steps_per_epoch=steps,
-            validation_data=data.validation,
+            validation_data=held_out,
             initial_epoch=first,
             epochs=end,
             callbacks=[*more, *callbacks],
@@ -47,21 +47,25 @@ def fit_epochs(
             verbose=verbose,
         )
 
-    if step:
-        resumed = ResumedMetrics(model.tracker_variables)
-        fit(data.begun, data.steps - step, done, done + 1, resumed)
-        done, ended = done + 1, model.stop_training
-    if done < last and not ended:
-        fit(data.training, data.steps, done, last)
+    with devices.spread(model):
+        held_out = devices.dealt(data.validation)
+        if step:
+            resumed = ResumedMetrics(model.tracker_variables)
+            fit(data.begun, data.steps - step, done, done + 1, resumed)
+            done, ended = done + 1, model.stop_training
+        if done < last and not ended:
+            fit(data.training, data.steps, done, last)
 
 
 @contextmanager
 def started(count: int) -> Iterator[None]:
     """A context in which there is a process for each of several devices, where the backend wants that.
 
-    They are started and ended with it, unless `torchrun` has started them all.
+    They are started and ended with it, unless the environment tells that they are there already.
     """
-    if keras.config.backend() != "torch" or count == 1 or replicas.is_told():
+    backend = keras.config.backend()
+    if backend != "torch" or count == 1 or replicas.place(backend) is not None:
+        devices.join()
         yield
         devices.leave()
         return
@@ -105,13 +109,15 @@ def _free_port() -> int:
 def follow() -> None:
     """Train along with the first process, to the end of its first stage."""
     warnings.simplefilter("ignore")  # the first process warns
-    with devices.scope(int(os.environ["WORLD_SIZE"])):
-        values, *progress = devices.tell(None)
-        config = Config.from_dict(values)
+    devices.join()
+    values, *progress = devices.tell(None)
+    config = Config.from_dict(values)
+    with devices.scope(config.training.devices):
         data = assembly.build_data(config, *progress)
         model = assembly.build_model(config)
         devices.share(model)
-        every = assembly.build_callbacks(config, data, Path())
-        callbacks = [callback for callback in every if not isinstance(callback, SampleGrid)]
+        # Pictures are drawn here too: what one process of JAX's computes, all must.
+        callbacks = assembly.build_callbacks(config, data, None)
+        callbacks += assembly.build_guard(config, data, lambda row: None, progress[1])
         fit_epochs(config, data, model, tuple(progress), callbacks, 0)
     devices.leave()

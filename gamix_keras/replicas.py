@@ -5,8 +5,11 @@ batch. On TensorFlow and PyTorch the step runs once per device (a replica) on th
 not a plain mean over images must ask here: `mean` and `part`. `gamix_keras.training` installs what these backends do.
 """
 
+import json
 import os
 from typing import Any, Protocol
+
+from gamix_keras.settings import UserError
 
 Tensor = Any
 _TOLD = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
@@ -59,11 +62,27 @@ def unscaled(loss: Tensor) -> Tensor:
     return _installed[0].unscaled(loss) if count() > 1 else loss
 
 
-def is_told() -> bool:
-    """Whether the environment says which of several processes this is, as `torchrun` makes it."""
-    return set(os.environ) >= _TOLD
+def place(backend: str) -> tuple[int, int] | None:
+    """Which process this is, as (number, of how many), if the environment tells.
+
+    On TensorFlow by TF_CONFIG, the workers of which are numbered behind a chief, if there is one; on JAX and PyTorch by
+    RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, as `torchrun` sets them.
+
+    Raises:
+        UserError: Where TF_CONFIG is not what TensorFlow wants.
+    """
+    if backend != "tensorflow":
+        return (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if set(os.environ) >= _TOLD else None
+    try:
+        told = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        cluster, task = told.get("cluster", {}), told.get("task", {})
+        workers = [(kind, index) for kind in ("chief", "worker") for index in range(len(cluster.get(kind, ())))]
+        return (workers.index((task["type"], int(task["index"]))), len(workers)) if workers else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        form = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
+        raise UserError(f"TF_CONFIG: expected {form}, got {os.environ['TF_CONFIG']}") from None
 
 
-def is_follower() -> bool:
+def is_follower(backend: str) -> bool:
     """Whether this is one of several processes, and not the first."""
-    return is_told() and os.environ["RANK"] != "0"
+    return (place(backend) or (0, 1))[0] > 0

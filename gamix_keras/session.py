@@ -86,9 +86,19 @@ def prepare(run: Run) -> Session | None:
         with run.locked():  # told now rather than when everything is built
             pass
     with devices.scope(run.config.training.devices):
+        devices.tell((run.config.to_dict(), done, checkpoint.step))  # before anything that all must build together
         data = assembly.build_data(run.config, start_epoch=done, start_step=checkpoint.step)
-        model = assembly.build_model(run.config) if file is None else run.load_checkpoint(compile=True)
+        model = _model(run, file)
     return Session(run, done, data, model, checkpoint.step)
+
+
+def _model(run: Run, file: Path | None) -> keras.Model:
+    if file is not None and devices.part()[1] == 1:
+        return run.load_checkpoint(compile=True)
+    model = assembly.build_model(run.config)
+    if file is not None:  # built as the other processes build theirs, variable by variable
+        devices.alone(model.load_weights, file)
+    return model
 
 
 def _second_done(run: Run) -> int:
@@ -118,7 +128,6 @@ def fit(session: Session, verbose: str | int = "auto") -> Outcome:
 
 def _fit_first(session: Session, verbose: str | int, stopping: Callable[[], int]) -> None:
     run, done, data, model, step = session
-    devices.tell((run.config.to_dict(), done, step))
     devices.share(model)
     followers.fit_epochs(run.config, data, model, (done, step), _callbacks(session, stopping), verbose)
 
@@ -133,7 +142,7 @@ def _callbacks(session: Session, stopping: Callable[[], int]) -> list[keras.call
     def save(*arguments: Any) -> None:
         for guard in guards:  # a bad step is noted before the checkpoint that has it behind it
             guard.look()
-        write(*arguments)
+        devices.alone(write, *arguments)
 
     return [
         EpochHistory(record),

@@ -1,5 +1,8 @@
 """Small models and checks that many tests share."""
 
+import json
+import socket
+
 import keras
 import numpy as np
 
@@ -102,3 +105,20 @@ def difference(left: dict, right: dict) -> float:
 def round_trip(thing):
     """The object rebuilt from its serialised configuration."""
     return keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(thing))
+
+
+def places(count):
+    """What the environment tells each of so many processes on this machine."""
+    if backend() == "tensorflow":
+        cluster = {"worker": [f"127.0.0.1:{free_port()}" for _ in range(count)]}
+        configs = ({"cluster": cluster, "task": {"type": "worker", "index": number}} for number in range(count))
+        return [{"TF_CONFIG": json.dumps(config), "WORLD_SIZE": str(count)} for config in configs]
+    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count)}
+    return [{**told, "RANK": str(number), "LOCAL_RANK": str(number)} for number in range(count)]
+
+
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

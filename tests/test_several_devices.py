@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import backend
+from harness import backend, places
 from tiny import ASSIGNMENTS
 
 from gamix_keras import assembly
 from gamix_keras.config import Config, UserError
+from gamix_keras.runs import Run
 
 ROOT = Path(__file__).parents[1]
 CODE = """
 import os, sys
-if os.environ["KERAS_BACKEND"] == "tensorflow":
+if os.environ["KERAS_BACKEND"] == "tensorflow" and "TF_CONFIG" not in os.environ:
     import tensorflow as tf
     parts = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
@@ -28,15 +29,31 @@ ALIKE = ["training.numeric_guard=off", "data.count=80", "training.ema_decay=0.9"
 WHOLE = ("loss", "val_loss", "psnr", "val_psnr", "global", "val_global", "critic")
 
 
-def trained(path, devices):
-    """The last row of the history of a run on so many devices."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": backend()}
-    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+def started(path, devices, *more, here=2, **told):
+    """The process that starts a run on so many devices, of which so many are in it, or goes on with it."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": backend(), **told}
+    environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={here}"
     command = [sys.executable, "-c", CODE, "train", "--out", str(path), "--devices", str(devices)]
-    command += ["--set", *ASSIGNMENTS, *ALIKE]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    command += ["--resume"] if (path / "config.json").exists() else ["--set", *ASSIGNMENTS, *ALIKE]
+    command += ["--set", *more] if more else []
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def ended(process):
+    """Wait for a process, which should have succeeded."""
+    said = process.communicate(timeout=600)[0]
+    assert process.returncode == 0, said[-2000:]
+
+
+def last_row(path):
+    """The last row of the history of a run."""
     return json.loads((path / "history.jsonl").read_text().splitlines()[-1])
+
+
+def trained(path, devices, *more):
+    """The last row of the history of a run on so many devices."""
+    ended(started(path, devices, *more))
+    return last_row(path)
 
 
 @pytest.mark.slow  # up to five processes start a backend each; training/test_devices.py compares the steps themselves
@@ -44,6 +61,22 @@ def test_a_run_on_two_devices_is_that_on_one(tmp_path):
     one, two = (trained(tmp_path / str(devices), devices) for devices in (1, 2))
     for name in WHOLE:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-3, err_msg=name)
+
+
+@pytest.mark.slow  # six processes start a backend each
+def test_a_run_on_two_machines_and_resumed_there_is_that_on_one(tmp_path):
+    second_stage = ("second_stage.epochs=2", "second_stage.width=8")
+    path = tmp_path / "two"
+    for more in (("training.epochs=1",), ("training.epochs=2", *second_stage)):
+        one = trained(tmp_path / "one", 1, *more)
+        processes = [started(path, 2, *more, here=1, **told) for told in places(2)]
+        for process in processes:
+            ended(process)
+        assert last_row(path)["epoch"] == int(more[0][-1])
+    two = last_row(path)
+    for name in WHOLE:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-3, err_msg=name)
+    assert Run.open(path).has_second_stage()
 
 
 @pytest.mark.backend_free

@@ -26,8 +26,8 @@ WARMUPS = {"linear": {}, "cosine": {"shape": "cosine"}, "cyclical": {"cycles": 4
 WAKING_STEPS = 200
 
 
-def build_callbacks(config: Config, data: Data, folder: Path) -> list[keras.callbacks.Callback]:
-    """Build the callbacks that a configuration asks for; pictures of the shown images go to ``folder``."""
+def build_callbacks(config: Config, data: Data, folder: Path | None) -> list[keras.callbacks.Callback]:
+    """Build the callbacks that a configuration asks for; pictures of the shown images go to ``folder``, if any."""
     pictures = SampleGrid(data.shown, folder, config.training.sample_every, config.seed)
     average = [EMAWeights()] if config.training.ema_decay is not None else []
     return [

@@ -20,15 +20,15 @@ class SampleGrid(keras.callbacks.Callback):
 
     Args:
         images: Held-out images (N, H, W, C) in [-1, 1].
-        folder: Where the pictures go.
+        folder: Where the pictures go; None computes them and writes nothing.
         every: Epochs between two pictures; 0 writes one after the last epoch only.
         seed: Seed of the draws from the prior.
     """
 
-    def __init__(self, images: np.ndarray, folder: str | Path, every: int = 1, seed: int = 0) -> None:
+    def __init__(self, images: np.ndarray, folder: str | Path | None, every: int = 1, seed: int = 0) -> None:
         super().__init__()
         self.images = images
-        self.folder = Path(folder)
+        self.folder = None if folder is None else Path(folder)
         self.every = every
         self.seed = seed
         self.finished = self.written = 0
@@ -48,6 +48,7 @@ class SampleGrid(keras.callbacks.Callback):
         with self.model.averaged():
             reconstruction = ops.convert_to_numpy(self.model.reconstruct(self.images))
             sample = ops.convert_to_numpy(self.model.sample(len(self.images), seed=self.seed))
-        rows = {"original": self.images, "reconstruction": reconstruction, "sample": sample}
-        plots.save_rows(rows, self.folder / f"epoch-{self.finished:04d}.png")
+        if self.folder is not None:
+            rows = {"original": self.images, "reconstruction": reconstruction, "sample": sample}
+            plots.save_rows(rows, self.folder / f"epoch-{self.finished:04d}.png")
         self.written = self.finished

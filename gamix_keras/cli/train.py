@@ -41,8 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Resolve the configuration, then print it or train."""
-    if replicas.is_follower():
-        return _follow()
+    backend = _overrides(args).get("backend", Config().backend)
+    if replicas.is_follower(backend):
+        return _follow(backend)
     resolved = _resumed_run(args) if args.resume else _new_run(args)
     environment.prepare(resolved.config.backend)
     if args.dry_run:
@@ -51,9 +52,9 @@ def run(args: argparse.Namespace) -> None:
         _train(resolved)
 
 
-def _follow() -> None:
-    """Be one of the processes that ``torchrun`` has started behind the first one, which tells all that is needed."""
-    environment.prepare("torch")
+def _follow(backend: str) -> None:
+    """Be one of the processes behind the first one, which tells all that is needed, but for the backend."""
+    environment.prepare(backend)
     from gamix_keras import followers
 
     followers.follow()

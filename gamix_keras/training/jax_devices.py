@@ -1,32 +1,125 @@
-"""Several devices on JAX: the batch is split over them, the step stays as it is."""
+"""Several devices on JAX: the batch is split over them, the step stays as it is.
+
+With several processes (`replicas.place`) the devices are those of all of them. Each process builds or loads the model
+for itself; `spread` makes its variables one copy over all devices for as long as it trains, without which no process
+could compute anything alone, as a second stage or a picture afterwards want to.
+"""
 
 import functools
-from contextlib import AbstractContextManager
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import jax
 import keras
+import numpy as np
+from jax.experimental import multihost_utils
 
+from gamix_keras import replicas
 from gamix_keras.settings import UserError
 
+_active = [False]
 
-def scope(count: int) -> AbstractContextManager[None]:
+
+@contextmanager
+def scope(count: int) -> Iterator[None]:
     """See `gamix_keras.training.devices`."""
-    there = keras.distribution.list_devices()
-    if len(there) < count:
+    join()
+    distribution = _distribution(count)
+    if jax.process_count() == 1:
+        with distribution.scope():
+            yield
+        return
+    outer, _active[0] = _active[0], True
+    try:
+        yield
+    finally:
+        _active[0] = outer
+
+
+@functools.cache
+def _distribution(count: int) -> keras.distribution.DataParallel:
+    there, processes = keras.distribution.list_devices(), jax.process_count()
+    if len(there) < count or (processes > 1 and len(there) != count):
+        bound = "at most " if processes == 1 else ""
         hint = "; XLA_FLAGS=--xla_force_host_platform_device_count=N makes N of a CPU" if _is_cpu() else ""
-        raise UserError(f"training.devices: expected at most {len(there)}, the devices of JAX here, got {count}{hint}")
-    return _distribution(tuple(there[:count])).scope()
-
-
-def part() -> tuple[int, int]:
-    """JAX splits whole batches itself."""
-    return 0, 1
+        raise UserError(f"training.devices: expected {bound}{len(there)}, the devices of JAX here, got {count}{hint}")
+    return keras.distribution.DataParallel(devices=there[:count], auto_shard_dataset=False)
 
 
 def _is_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-@functools.cache
-def _distribution(devices: tuple[str, ...]) -> keras.distribution.DataParallel:
-    return keras.distribution.DataParallel(devices=list(devices), auto_shard_dataset=False)
+def join() -> None:
+    """Find the other processes, if the environment tells of any; nothing may have been computed before."""
+    number, count = replicas.place("jax") or (0, 1)
+    if count > 1 and not jax.distributed.is_initialized():
+        jax.distributed.initialize(f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}", count, number)
+
+
+def part() -> tuple[int, int]:
+    """The number of this process, and how many there are; JAX splits what each reads over its own devices."""
+    return (jax.process_index(), jax.process_count()) if _active[0] else (0, 1)
+
+
+@contextmanager
+def spread(variables: Sequence[keras.Variable]) -> Iterator[None]:
+    """See `gamix_keras.training.devices`; the values must be the same in every process."""
+    if part()[1] == 1:
+        yield
+        return
+    distribution = _distribution(jax.device_count())
+    for variable in variables:
+        layout, value = distribution.get_variable_layout(variable), np.asarray(variable.value)
+        variable._layout = layout.backend_layout
+        # Nothing is compared between processes, unlike in an assignment, so none waits for another.
+        variable._value = jax.make_array_from_callback(value.shape, variable._layout, value.__getitem__)
+    try:
+        with distribution.scope():
+            yield
+    finally:
+        for variable in variables:
+            variable._layout, variable._value = None, jax.numpy.asarray(np.asarray(variable.value))
+
+
+def tell(message: Any = None) -> Any:
+    """Return, in every process, what the first one says, as JSON leaves it."""
+    if jax.process_count() == 1:
+        return message
+    return json.loads(_broadcast(json.dumps(message).encode()))
+
+
+def share(variables: Sequence[keras.Variable]) -> None:
+    """Give every process the first one's values of variables."""
+    values = [np.asarray(variable.value) for variable in variables]
+    told = _broadcast(b"".join(value.tobytes() for value in values))
+    start = 0
+    for variable, value in zip(variables, values, strict=True):
+        piece = np.frombuffer(told, value.dtype, value.size, start).reshape(value.shape)
+        variable.assign(piece)
+        start += value.nbytes
+
+
+def _broadcast(message: bytes) -> bytes:
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(message))))
+    padded = np.frombuffer(message.ljust(length, b"\0")[:length], np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes()
+
+
+def dealt(batches: Any) -> Any:
+    """Keras deals out the rows of each process."""
+    return batches
+
+
+def own(variable: keras.Variable) -> Any:
+    """All of a variable is here."""
+    return variable
+
+
+def leave() -> None:
+    """Part from the other processes."""
+    if jax.distributed.is_initialized():
+        jax.distributed.shutdown()

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from gamix_keras import replicas
-from gamix_keras.training import tensorflow_devices  # noqa: F401 - tells layers and losses of replicas
+from gamix_keras.training import tensorflow_devices
 from gamix_keras.training.guard import Health, Update, total_of
 from gamix_keras.training.phase import Phase
 
@@ -41,7 +41,7 @@ class TensorFlowSteps:
             self._make_if_good(health, updates, tf.shape(images)[0], before)
         else:
             self.make(updates, tf.shape(images)[0])
-        return self.get_metrics_result()
+        return tensorflow_devices.logged(self.get_metrics_result())
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Tracks each phase's terms on a batch without moving anything."""
@@ -49,7 +49,7 @@ class TensorFlowSteps:
         for phase in self.phases():
             terms, carry = phase.losses(images, False, carry)
             self.track(phase, terms, tf.shape(images)[0])
-        return self.get_metrics_result()
+        return tensorflow_devices.logged(self.get_metrics_result())
 
     def _make_if_good(self, health: Health, updates: list[Update], size: tf.Tensor, before: list[tf.Tensor]) -> None:
         def make() -> list[tf.Tensor]:

@@ -7,7 +7,7 @@ of a model.
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -37,7 +37,7 @@ def scope(count: int) -> Iterator[None]:
 
 def join() -> None:
     """Find the other processes, of which the environment tells (as `torchrun` sets it), if there are any."""
-    if dist.is_initialized() or not replicas.is_told():
+    if dist.is_initialized() or replicas.place("torch") is None:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -47,6 +47,11 @@ def join() -> None:
 def part() -> tuple[int, int]:
     """The rank of this process, and how many there are."""
     return (dist.get_rank(), dist.get_world_size()) if _active[0] else (0, 1)
+
+
+def spread(variables: Sequence[keras.Variable]) -> AbstractContextManager[None]:
+    """Each process keeps its own variables."""
+    return nullcontext()
 
 
 class _Sum(torch.autograd.Function):
@@ -123,6 +128,8 @@ def summed(variables: Sequence[keras.Variable]) -> Iterator[None]:
 
 def tell(message: Any = None) -> Any:
     """Return, in every process, what the first one says."""
+    if not dist.is_initialized():
+        return message
     box = [message]
     dist.broadcast_object_list(box)
     return box[0]
@@ -133,6 +140,16 @@ def share(variables: Sequence[keras.Variable]) -> None:
     with torch.no_grad():
         for variable in variables:
             dist.broadcast(variable.value.data, 0)
+
+
+def dealt(batches: Any) -> Any:
+    """The rows of a process are those of its device."""
+    return batches
+
+
+def own(variable: keras.Variable) -> Any:
+    """All of a variable is here."""
+    return variable
 
 
 def leave() -> None:

@@ -1,14 +1,13 @@
 """Several devices must come to what one does with the same batch; each run has processes of its own."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import backend
+from harness import backend, places
 
 from gamix_keras import replicas
 from gamix_keras.config import UserError
@@ -18,22 +17,12 @@ SCRIPT = Path(__file__).parent / "device_run.py"
 POOLED = ("active_units",)  # within-device variances, see `ActiveUnits`
 
 
-def free_port():
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def trained(count, file, *words):
-    """What a training on so many devices came to."""
-    processes = count if backend() == "torch" else 1
-    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+def trained(count, file, *words, processes=None):
+    """What a training on so many devices, in so many processes, came to."""
+    processes = processes or (count if backend() == "torch" else 1)
     command = [sys.executable, str(SCRIPT), str(count), str(file), *words]
-    started = []
-    for rank in range(processes):
-        ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)} if processes > 1 else {}
-        started.append(subprocess.Popen(command, env={**environment, **ranks}))
+    told = places(processes) if processes > 1 else [{}]
+    started = [subprocess.Popen(command, env={**os.environ, **each}) for each in told]
     try:
         assert [process.wait(300) for process in started] == [0] * processes
     finally:
@@ -65,6 +54,19 @@ def test_several_devices_come_to_what_one_does(alone, count, tmp_path):
     assert gap < 1e-4, name
 
 
+@pytest.mark.skipif(backend() == "torch", reason="on PyTorch every test has several processes")
+def test_two_machines_come_to_what_one_does(alone, tmp_path):
+    gap, name = furthest(alone, trained(2, tmp_path / "two.npz", processes=2))
+    assert gap < 1e-4, name
+
+
+@pytest.mark.slow  # processes start a backend each
+@pytest.mark.skipif(backend() != "jax", reason="TensorFlow takes one CPU of each machine")
+def test_two_machines_of_two_devices(alone, tmp_path):
+    gap, name = furthest(alone, trained(4, tmp_path / "four.npz", processes=2))
+    assert gap < 1e-4, name
+
+
 @pytest.mark.skipif(backend() == "jax", reason="on JAX there is no mean over replicas that could be missing")
 def test_moments_of_each_device_alone_are_noticed(alone, tmp_path):
     gap, _ = furthest(alone, trained(2, tmp_path / "wrong.npz", "alone"))
@@ -80,3 +82,39 @@ def test_one_device_changes_nothing():
     with devices.scope(1):
         assert devices.part() == (0, 1)
         assert replicas.count() == 1
+
+
+@pytest.mark.backend_free
+class TestPlace:
+    """Which of several processes this is."""
+
+    WORKERS = '{"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]}, "task": {"type": "%s", "index": %d}}'
+
+    @pytest.fixture(autouse=True)
+    def nothing_told(self, monkeypatch):
+        for name in ("TF_CONFIG", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+            monkeypatch.delenv(name, raising=False)
+
+    def test_alone(self):
+        assert [replicas.place(name) for name in ("tensorflow", "jax", "torch")] == [None] * 3
+        assert not replicas.is_follower("jax")
+
+    @pytest.mark.parametrize(("kind", "index", "number"), [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)])
+    def test_workers_of_tensorflow_stand_behind_a_chief(self, monkeypatch, kind, index, number):
+        monkeypatch.setenv("TF_CONFIG", self.WORKERS % (kind, index))
+        assert replicas.place("tensorflow") == (number, 3)
+        assert replicas.is_follower("tensorflow") == (number > 0)
+        assert replicas.place("jax") is None
+
+    def test_a_rank_is_for_jax_and_torch(self, monkeypatch):
+        told = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
+        for name, value in told.items():
+            monkeypatch.setenv(name, value)
+        assert replicas.place("jax") == replicas.place("torch") == (1, 2)
+        assert replicas.place("tensorflow") is None
+
+    @pytest.mark.parametrize("text", ["{", "[]", '{"cluster": {"worker": ["a:1"]}}', WORKERS % ("worker", 7)])
+    def test_a_mistake_in_tf_config_is_one_line(self, monkeypatch, text):
+        monkeypatch.setenv("TF_CONFIG", text)
+        with pytest.raises(UserError, match="TF_CONFIG: expected"):
+            replicas.place("tensorflow")
