@@ -19,6 +19,8 @@ from typing import Any
 
 import keras
 
+from gamix_keras import replicas
+
 
 def _backend() -> ModuleType:
     return import_module(f"gamix_keras.training.{keras.config.backend()}_devices")
@@ -33,7 +35,8 @@ def scope(count: int) -> AbstractContextManager[None]:
     Raises:
         UserError: Where there are fewer devices, or another number than the processes have together.
     """
-    return nullcontext() if count == 1 else _backend().scope(count)
+    processes = (replicas.place(keras.config.backend()) or (0, 1))[1]
+    return nullcontext() if count == processes == 1 else _backend().scope(count)
 
 
 def join() -> None:
