@@ -75,16 +75,24 @@ def peak_signal_to_noise(images: Tensor, reconstruction: Tensor) -> Tensor:
     return -10.0 * ops.log10(ops.maximum(error, _MSE_FLOOR))
 
 
-def _gaussian_blur(maps: Tensor) -> Tensor:
-    """Weighted mean over an 11 x 11 Gaussian window at every position where it fits, per channel."""
+def _window_matrix(side: int) -> np.ndarray:
+    """Weights (side - 10, side) of the Gaussian window at every place along an axis where it fits."""
     offsets = np.arange(_WINDOW_SIZE) - _WINDOW_SIZE // 2
     window = np.exp(-0.5 * (offsets / _WINDOW_SIGMA) ** 2)
-    window = (window / window.sum()).astype("float32")
-    channels = maps.shape[-1]
-    for shape in ((_WINDOW_SIZE, 1, 1, 1), (1, _WINDOW_SIZE, 1, 1)):
-        kernel = ops.convert_to_tensor(np.tile(window.reshape(shape), (1, 1, channels, 1)))
-        maps = ops.depthwise_conv(maps, kernel, 1, "valid", data_format="channels_last")
-    return maps
+    places = side - _WINDOW_SIZE + 1
+    matrix = np.zeros((places, side), "float32")
+    for offset, weight in enumerate(window / window.sum()):
+        matrix[np.arange(places), np.arange(places) + offset] = weight
+    return matrix
+
+
+def _gaussian_blur(maps: Tensor) -> Tensor:
+    """Weighted mean over an 11 x 11 Gaussian window at every position where it fits, per channel.
+
+    Two matrix products, mostly with zeros, are several times as fast on CPUs as convolutions of single channels.
+    """
+    rows, columns = (ops.convert_to_tensor(_window_matrix(side)) for side in maps.shape[1:3])
+    return ops.einsum("pw,bowc->bopc", columns, ops.einsum("oh,bhwc->bowc", rows, maps))
 
 
 def _similarity_terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COVARIANCES = ("full", "diag")
 _ITERATIONS = 200
+_GAIN = 0.01  # nats per image that an iteration must bring; a tenth of it took 4 times as long, for 0.4 nats
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
@@ -78,7 +79,8 @@ class MixtureSampler(Sampler):
     def fit(self, latents: Posteriors | np.ndarray, seed: int = 0) -> "MixtureSampler":
         """Fits by expectation maximisation in float64 (scikit-learn), started from k-means.
 
-        Takes about 2 N K D^2 multiplications an iteration with full covariances, at most 200 iterations.
+        Takes about 2 N K D^2 multiplications an iteration with full covariances; ends after 200 iterations, or when one
+        gains less than 0.01 nats per image.
 
         Args:
             latents: posteriors, from each of which one latent is drawn, or latents (N, D).
@@ -139,7 +141,8 @@ def _expectation_maximisation(z: np.ndarray, components: int, covariance: str, s
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    fitted = GaussianMixture(components, covariance_type=covariance, max_iter=_ITERATIONS, random_state=seed)
+    limits = {"max_iter": _ITERATIONS, "tol": _GAIN}
+    fitted = GaussianMixture(components, covariance_type=covariance, random_state=seed, **limits)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fitted.fit(z.astype("float64"))
