@@ -10,6 +10,7 @@
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gamix_keras import replicas, runs
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Resolve the configuration, then print it or train."""
-    backend = _overrides(args).get("backend", Config().backend)
+    backend = _told_backend(args)
     if replicas.is_follower(backend):
         return _follow(backend)
     resolved = _resumed_run(args) if args.resume else _new_run(args)
@@ -50,6 +51,14 @@ def run(args: argparse.Namespace) -> None:
         _print_plan(resolved.config)
     else:
         _train(resolved)
+
+
+def _told_backend(args: argparse.Namespace) -> str:
+    """The backend as named, else that of the run that goes on, where it lies here, else the usual one."""
+    named = _overrides(args).get("backend")
+    if named is None and args.resume and args.out and (Path(args.out) / "config.json").exists():
+        return runs.Run.open(args.out).config.backend
+    return named or Config().backend
 
 
 def _follow(backend: str) -> None:

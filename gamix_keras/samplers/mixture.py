@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 COVARIANCES = ("full", "diag")
 _ITERATIONS = 200
-_GAIN = 0.01  # nats per image that an iteration must bring; a tenth of it took 4 times as long, for 0.4 nats
+# Nats per image that an iteration must bring. A tenth of it takes 4 times as many iterations on 13,500 codes of CelebA,
+# and samples are as far from real images (Frechet distance 82.30 to 82.28).
+_GAIN = 0.01
 
 
 @keras.saving.register_keras_serializable("gamix_keras")

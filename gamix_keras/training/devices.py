@@ -10,6 +10,7 @@ The result is that of one device with the same batch, to rounding: gradients, th
 logs are those of the whole batch. Batch and held-out images must be divisible by the number of devices.
 """
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -18,6 +19,8 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from gamix_keras import replicas
 
@@ -35,8 +38,11 @@ def scope(count: int) -> AbstractContextManager[None]:
     Raises:
         UserError: Where there are fewer devices, or another number than the processes have together.
     """
-    processes = (replicas.place(keras.config.backend()) or (0, 1))[1]
-    return nullcontext() if count == processes == 1 else _backend().scope(count)
+    return nullcontext() if count == _processes() == 1 else _backend().scope(count)
+
+
+def _processes() -> int:
+    return (replicas.place(keras.config.backend()) or (0, 1))[1]
 
 
 def join() -> None:
@@ -72,14 +78,21 @@ def alone(function: Callable[..., None], *arguments: Any) -> None:
 
 
 def tell(message: Any) -> Any:
-    """Return, in every process, what the first one says."""
-    return _backend().tell(message)
+    """Return, in every process, what the first one says, as JSON leaves it."""
+    return message if _processes() == 1 else json.loads(_backend().first_of(json.dumps(message).encode()))
 
 
 def share(model: keras.Model) -> None:
     """Give every process the weights, generators and optimizers of the first one's model."""
-    if part()[1] > 1:
-        _backend().share([*model.variables, *model.optimizer.variables])
+    if _processes() == 1:
+        return
+    variables = [*model.variables, *model.optimizer.variables]
+    values = [ops.convert_to_numpy(own(variable)) for variable in variables]
+    told, start = _backend().first_of(b"".join(value.tobytes() for value in values)), 0
+    for variable, value in zip(variables, values, strict=True):
+        # A copy, for PyTorch warns of arrays that cannot be written to.
+        variable.assign(np.frombuffer(told, value.dtype, value.size, start).reshape(value.shape).copy())
+        start += value.nbytes
 
 
 def own(variable: keras.Variable) -> Any:

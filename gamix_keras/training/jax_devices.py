@@ -6,7 +6,6 @@ could compute anything alone, as a second stage or a picture afterwards want to.
 """
 
 import functools
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,25 +84,8 @@ def spread(variables: Sequence[keras.Variable]) -> Iterator[None]:
             variable._layout, variable._value = None, jax.numpy.asarray(np.asarray(variable.value))
 
 
-def tell(message: Any = None) -> Any:
-    """Return, in every process, what the first one says, as JSON leaves it."""
-    if jax.process_count() == 1:
-        return message
-    return json.loads(_broadcast(json.dumps(message).encode()))
-
-
-def share(variables: Sequence[keras.Variable]) -> None:
-    """Give every process the first one's values of variables."""
-    values = [np.asarray(variable.value) for variable in variables]
-    told = _broadcast(b"".join(value.tobytes() for value in values))
-    start = 0
-    for variable, value in zip(variables, values, strict=True):
-        piece = np.frombuffer(told, value.dtype, value.size, start).reshape(value.shape)
-        variable.assign(piece)
-        start += value.nbytes
-
-
-def _broadcast(message: bytes) -> bytes:
+def first_of(message: bytes) -> bytes:
+    """Return, in every process, the first one's message."""
     length = int(multihost_utils.broadcast_one_to_all(np.int32(len(message))))
     padded = np.frombuffer(message.ljust(length, b"\0")[:length], np.uint8)
     return np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes()

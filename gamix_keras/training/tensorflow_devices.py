@@ -5,7 +5,6 @@ devices, and each reads its own rows of a batch.
 """
 
 import functools
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -36,16 +35,12 @@ def scope(count: int) -> Iterator[None]:
 
 
 def _mirrored(count: int) -> tf.distribute.Strategy:
-    kind = _kind()
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     there = [device.name for device in tf.config.list_logical_devices(kind)]
     if len(there) < count:
         expected = f"expected at most {len(there)}, the {kind}s that TensorFlow sees here"
         raise UserError(f"training.devices: {expected}, got {count}")
     return _strategy(tuple(there[:count]))
-
-
-def _kind() -> str:
-    return "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
 
 
 @functools.cache
@@ -82,49 +77,37 @@ def dealt(batches: tf.data.Dataset | None) -> Any:
     """A worker's rows of each batch, in turn for each of its devices; Keras would have it read all rows."""
     if part()[1] == 1 or batches is None:
         return batches
-    each = _workers().num_replicas_in_sync // part()[1]
-
-    def for_devices(images: tf.Tensor) -> tf.data.Dataset:
-        shape = tf.shape(images)
-        return tf.data.Dataset.from_tensor_slices(tf.reshape(images, tf.concat([[each, -1], shape[1:]], 0)))
-
-    return _workers().distribute_datasets_from_function(lambda _: batches.flat_map(for_devices))
+    here = in_turn(batches, _workers().num_replicas_in_sync // part()[1])
+    return _workers().distribute_datasets_from_function(lambda _: here)
 
 
-def tell(message: Any = None) -> Any:
-    """Return, in every worker, what the first one says, as JSON leaves it."""
-    return message if _processes() == 1 else json.loads(_broadcast(json.dumps(message).encode()))
+def in_turn(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
+    """Each batch in so many equal parts, one after the other."""
+
+    def parts(images: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(tf.reshape(images, [count, -1, *images.shape[1:]]))
+
+    return batches.flat_map(parts)
 
 
-def share(variables: Sequence[keras.Variable]) -> None:
-    """Give every worker the first one's values of variables."""
-    values = [tf.convert_to_tensor(variable.value).numpy() for variable in variables]
-    told, start = _broadcast(b"".join(value.tobytes() for value in values)), 0
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(np.frombuffer(told, value.dtype, value.size, start).reshape(value.shape))
-        start += value.nbytes
+def first_of(message: bytes) -> bytes:
+    """Return, in every worker, the first one's message: a sum to which its first device alone contributes."""
+    length = int(_first_of(np.array([len(message)], "int32"))[0])
+    words = -(-length // 4)
+    return _first_of(np.frombuffer(message.ljust(4 * words, b"\0")[: 4 * words], "int32")).tobytes()[:length]
 
 
-def _broadcast(message: bytes) -> bytes:
-    """A sum to which only the first worker contributes; as each of its devices does, their number divides it."""
-    length = int(_summed([len(message)])[0])
-    words = np.frombuffer(message.ljust(length, b"\0")[:length], np.uint8)
-    return _summed(words).astype(np.uint8).tobytes()
-
-
-def _summed(numbers: Sequence[int] | np.ndarray) -> np.ndarray:
-    number, workers = replicas.place("tensorflow")
-    each = _workers().num_replicas_in_sync // workers
-    own = tf.constant(np.asarray(numbers, "int32") * (number == 0))
-
+def _first_of(numbers: np.ndarray) -> np.ndarray:
     @tf.function
     def sums() -> tf.Tensor:
         def on_replica() -> tf.Tensor:
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own)
+            context = tf.distribute.get_replica_context()
+            mine = tf.constant(numbers) * tf.cast(context.replica_id_in_sync_group == 0, "int32")
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, mine)
 
         return _workers().run(on_replica)
 
-    return _workers().experimental_local_results(sums())[0].numpy() // each
+    return _workers().experimental_local_results(sums())[0].numpy()
 
 
 def own(variable: keras.Variable) -> Any:

@@ -126,20 +126,11 @@ def summed(variables: Sequence[keras.Variable]) -> Iterator[None]:
         variable.assign(value)
 
 
-def tell(message: Any = None) -> Any:
-    """Return, in every process, what the first one says."""
-    if not dist.is_initialized():
-        return message
+def first_of(message: bytes) -> bytes:
+    """Return, in every process, the first one's message."""
     box = [message]
     dist.broadcast_object_list(box)
     return box[0]
-
-
-def share(variables: Sequence[keras.Variable]) -> None:
-    """Give every process the first one's values of variables."""
-    with torch.no_grad():
-        for variable in variables:
-            dist.broadcast(variable.value.data, 0)
 
 
 def dealt(batches: Any) -> Any:

@@ -11,7 +11,8 @@ from tiny import ASSIGNMENTS
 
 from gamix_keras import session
 from gamix_keras.callbacks import SampleGrid
-from gamix_keras.cli import environment
+from gamix_keras.cli import environment, train
+from gamix_keras.config import Config
 from gamix_keras.files import DiskFull
 from gamix_keras.runs import Run
 
@@ -149,3 +150,18 @@ def test_the_backend_of_a_running_keras_is_not_changed(cli):
     code, _, err = cli("train", "--backend", "torch")
     assert code == 2
     assert "on which Keras runs in this process, got torch" in err
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(("options", "expected"), [((), "torch"), (("--backend", "jax"), "jax")])
+def test_a_follower_takes_the_backend_of_the_run_that_goes_on(cli, tmp_path, monkeypatch, options, expected):
+    run = Run.create(tmp_path / "run", Config().updated({"backend": "torch"}))
+    run.begin_session(0)
+    told = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    followed = []
+    monkeypatch.setattr(train, "_follow", followed.append)
+    assert cli("train", "--resume", "--out", run.path, *options)[0] == 0
+    assert followed == [expected]

@@ -52,6 +52,9 @@ def main():
     keras.utils.set_random_seed(0)
     with devices.scope(DEVICES):
         model = compiled(gamix(momentum=0.9, ema_decay=0.9))
+        for variable in model.trainable_variables:
+            variable.assign(variable + float(devices.part()[0]))  # which `share` must undo
+        devices.share(model)
         if ALONE:
             replicas.mean = lambda values: values
         batches = dealt(images(STEPS * BATCH).reshape(STEPS, BATCH, 8, 8, 3))

@@ -14,12 +14,17 @@ from gamix_keras.config import UserError
 from gamix_keras.training import devices
 
 SCRIPT = Path(__file__).parent / "device_run.py"
+# Devices and processes. PyTorch has a process for each device; of TensorFlow's workers each takes one CPU.
+CASES = {
+    "tensorflow": [(2, 1), (2, 2), pytest.param(4, 1, marks=pytest.mark.slow)],
+    "jax": [(2, 1), (2, 2), *(pytest.param(4, processes, marks=pytest.mark.slow) for processes in (1, 2))],
+    "torch": [(2, 2), pytest.param(4, 4, marks=pytest.mark.slow)],
+}
 POOLED = ("active_units",)  # within-device variances, see `ActiveUnits`
 
 
-def trained(count, file, *words, processes=None):
+def trained(count, file, *words, processes):
     """What a training on so many devices, in so many processes, came to."""
-    processes = processes or (count if backend() == "torch" else 1)
     command = [sys.executable, str(SCRIPT), str(count), str(file), *words]
     told = places(processes) if processes > 1 else [{}]
     started = [subprocess.Popen(command, env={**os.environ, **each}) for each in told]
@@ -35,7 +40,7 @@ def trained(count, file, *words, processes=None):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """What one device comes to."""
-    return trained(1, tmp_path_factory.mktemp("one") / "one.npz")
+    return trained(1, tmp_path_factory.mktemp("one") / "one.npz", processes=1)
 
 
 def furthest(one, other):
@@ -48,28 +53,16 @@ def furthest(one, other):
     return max((gap, name) for name, gap in gaps.items() if not name.endswith(POOLED))
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_several_devices_come_to_what_one_does(alone, count, tmp_path):
-    gap, name = furthest(alone, trained(count, tmp_path / "several.npz"))
-    assert gap < 1e-4, name
-
-
-@pytest.mark.skipif(backend() == "torch", reason="on PyTorch every test has several processes")
-def test_two_machines_come_to_what_one_does(alone, tmp_path):
-    gap, name = furthest(alone, trained(2, tmp_path / "two.npz", processes=2))
-    assert gap < 1e-4, name
-
-
-@pytest.mark.slow  # processes start a backend each
-@pytest.mark.skipif(backend() != "jax", reason="TensorFlow takes one CPU of each machine")
-def test_two_machines_of_two_devices(alone, tmp_path):
-    gap, name = furthest(alone, trained(4, tmp_path / "four.npz", processes=2))
+@pytest.mark.parametrize(("count", "processes"), CASES[backend()])
+def test_several_devices_come_to_what_one_does(alone, count, processes, tmp_path):
+    gap, name = furthest(alone, trained(count, tmp_path / "several.npz", processes=processes))
     assert gap < 1e-4, name
 
 
 @pytest.mark.skipif(backend() == "jax", reason="on JAX there is no mean over replicas that could be missing")
 def test_moments_of_each_device_alone_are_noticed(alone, tmp_path):
-    gap, _ = furthest(alone, trained(2, tmp_path / "wrong.npz", "alone"))
+    processes = 2 if backend() == "torch" else 1
+    gap, _ = furthest(alone, trained(2, tmp_path / "wrong.npz", "alone", processes=processes))
     assert gap > 1e-3
 
 
@@ -118,3 +111,14 @@ class TestPlace:
         monkeypatch.setenv("TF_CONFIG", text)
         with pytest.raises(UserError, match="TF_CONFIG: expected"):
             replicas.place("tensorflow")
+
+
+@pytest.mark.backend_free
+def test_a_batch_is_dealt_out_in_turn():
+    import tensorflow as tf
+
+    from gamix_keras.training.tensorflow_devices import in_turn
+
+    batches = tf.data.Dataset.from_tensor_slices(np.arange(16.0).reshape(2, 4, 2, 1, 1))
+    parts = [part[:, :, 0, 0].tolist() for part in in_turn(batches, 2).as_numpy_iterator()]
+    assert parts == np.arange(16.0).reshape(4, 2, 2).tolist()
