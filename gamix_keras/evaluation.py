@@ -23,6 +23,7 @@ import numpy as np
 
 from gamix_keras import assembly, data, files, measures, metrics, plots, provenance, sampling
 from gamix_keras.config import UserError
+from gamix_keras.inference import CompiledVAE
 from gamix_keras.metrics.feature_statistics import DEFAULT_KEEP
 from gamix_keras.runs import Run
 from gamix_keras.samplers import SAMPLERS, Sampler
@@ -173,22 +174,23 @@ def evaluate_model(
     Returns:
         The dictionary at the top of this module; each measure of reconstruction for every held-out image, (N,).
     """
-    model, held_out, seed = subject.model, subject.held_out, settings.seed
-    progress(f"reconstructions and latents of {len(held_out):,} held-out images")
-    statistics, scores = measures.one_pass(model, held_out, seed)
-    latents = measures.latents(statistics) | _looks(model, held_out, extractor, seed)
-    progress("their features, and those of their reconstructions")
+    networks, held_out, seed = CompiledVAE(subject.model), subject.held_out, settings.seed
+    progress(f"reconstructions of {len(held_out):,} held-out images, with their latents and features")
+    one_pass = measures.OnePass(networks, held_out, seed)
+    made = metrics.extract_statistics(extractor, one_pass, seed=seed)
+    statistics, scores = one_pass.statistics, one_pass.scores()
+    latents = measures.latents(statistics) | _looks(networks, held_out, extractor, seed)
+    progress("features of the images themselves")
     real = metrics.cached_statistics(
         extractor, lambda: measures.read(held_out), settings.cache or cache_folder(), seed=seed
     )
-    features = metrics.extract_statistics(extractor, measures.reconstructions(model, held_out), seed=seed)
-    reconstruction = measures.reconstruction(scores) | measures.generation(extractor, real, features, seed)
+    reconstruction = measures.reconstruction(scores) | measures.generation(extractor, real, made, seed)
     generation = {}
     for name, sampler in subject.samplers.items():
         progress(f"features of {real.count:,} images from the sampler {name}")
-        images = measures.generated(model, sampler, real.count, seed)
-        features = metrics.extract_statistics(extractor, images, seed=seed)
-        generation[name] = measures.generation(extractor, real, features, seed)
+        images = measures.generated(networks, sampler, real.count, seed)
+        made = metrics.extract_statistics(extractor, images, seed=seed)
+        generation[name] = measures.generation(extractor, real, made, seed)
     found = measures.findings(statistics, subject.last_row)
     found += measures.prior_mismatch(generation, latents["aggregate_kl"]["total"])
     result = {
@@ -201,13 +203,15 @@ def evaluate_model(
     return result, scores
 
 
-def _looks(model: keras.Model, held_out: data.Source, extractor: metrics.FeatureExtractor, seed: int) -> dict[str, Any]:
+def _looks(
+    networks: CompiledVAE, held_out: data.Source, extractor: metrics.FeatureExtractor, seed: int
+) -> dict[str, Any]:
     """The two measures that are too dear for every image."""
     few = data.to_unit_range(held_out.load(np.arange(min(_BOUND_IMAGES, len(held_out)))))
     ends = few[: 2 * min(_WALKS, len(few) // 2)]
     return {
-        "log_likelihood": measures.log_likelihood(model, few, _BOUND_DRAWS, seed),
-        "interpolation": measures.smoothness(model, ends, _WALK_STEPS, extractor),
+        "log_likelihood": measures.log_likelihood(networks, few, _BOUND_DRAWS, seed),
+        "interpolation": measures.smoothness(networks, ends, _WALK_STEPS, extractor),
     }
 
 
@@ -249,11 +253,11 @@ def _write_scores(keys: Sequence[str], scores: dict[str, np.ndarray], path: Path
 
 def _write_pictures(subject: Subject, seed: int, folder: Path) -> None:
     """A sheet of the first images of every set that was measured."""
-    model = subject.model
+    networks = CompiledVAE(subject.model)
     originals = data.to_unit_range(subject.held_out.load(np.arange(min(_SHOWN, len(subject.held_out)))))
-    sheets = {"originals": originals, "reconstructions": keras.ops.convert_to_numpy(model.reconstruct(originals))}
+    sheets = {"originals": originals, "reconstructions": networks.reconstruct(originals)}
     sheets |= {
-        name: next(measures.generated(model, sampler, _SHOWN, seed)) for name, sampler in subject.samplers.items()
+        name: next(measures.generated(networks, sampler, _SHOWN, seed)) for name, sampler in subject.samplers.items()
     }
     for name, images in sheets.items():
         plots.save_sheet(images, folder / f"{name}.png", columns=8)

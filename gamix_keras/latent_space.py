@@ -50,7 +50,7 @@ def interpolate(
     """Decode a path between the posterior means of two images.
 
     Args:
-        model: A trained VAE.
+        model: A trained VAE, or its `CompiledVAE`, which is faster.
         first, second: Images (H, W, C) in [-1, 1].
         steps: Images on the way, both ends among them; at least 2.
         path: ``linear``, ``spherical`` or ``norm``.
@@ -81,7 +81,7 @@ def traverse(
     z = mean, but z_d = mean_d + delta sigma_d for one d at a time (Rivera 2024, delta = -20, 0, 20).
 
     Args:
-        model: A trained VAE.
+        model: A trained VAE, or its `CompiledVAE`, which is faster.
         image: Image (H, W, C) in [-1, 1].
         dims: The latents d that are moved, each in [0, D).
         deltas: The multiples of sigma.
@@ -109,7 +109,7 @@ def traverse_axes(
     z = mean + delta std_i axis_i for one axis i at a time: axis 0 is what the data vary in most.
 
     Args:
-        model: A trained VAE.
+        model: A trained VAE, or its `CompiledVAE`, which is faster.
         image: Image (H, W, C) in [-1, 1].
         principal: Of the model's q(z), see ``gamix_keras.samplers.principal_axes``.
         axes: The numbers i of the axes, each in [0, D).
@@ -153,7 +153,7 @@ def draw(
     """Decode ``count`` draws, a batch at a time.
 
     Args:
-        model: A trained VAE.
+        model: A trained VAE, or its `CompiledVAE`, which is faster.
         count: How many images, at least 1.
         seed: The same seed gives the same images.
         batch_size: How many are decoded at once; does not change the images.

@@ -1,6 +1,7 @@
 """One call from a name or a path to a trained model that draws: ``gamix_keras.load``."""
 
 import difflib
+import functools
 import json
 import os
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import numpy as np
 
 from gamix_keras import latent_space, sampling
 from gamix_keras.config import Config, UserError
+from gamix_keras.inference import CompiledVAE
 from gamix_keras.runs import Run
 from gamix_keras.samplers import SAMPLERS, Posteriors, Sampler, fit_sampler
 
@@ -35,6 +37,11 @@ class TrainedModel:
     sampler: Sampler
     config: Config | None = None
     evaluation: dict[str, Any] | None = None
+
+    @functools.cached_property
+    def networks(self) -> CompiledVAE:
+        """Encoder and decoder, compiled at their first use; what all of the below runs through."""
+        return CompiledVAE(self.model)
 
     @property
     def latent_dim(self) -> int:
@@ -64,19 +71,19 @@ class TrainedModel:
         """
         seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         noise = {"temperature": temperature, "truncation": truncation}
-        return latent_space.draw(self.model, count, seed, sampler=self.sampler, **noise)
+        return latent_space.draw(self.networks, count, seed, sampler=self.sampler, **noise)
 
     def encode(self, images: np.ndarray) -> Posteriors:
         """Mean and log-variance of q(z|x), each (B, D), of images (B, H, W, C)."""
-        return Posteriors(*map(_array, self.model.encode(images)))
+        return self.networks.encode(images)
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
         """Images (B, H, W, C) of latents (B, D)."""
-        return _array(self.model.decode(latents))
+        return self.networks.decode(latents)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Images decoded from the posterior means of images (B, H, W, C)."""
-        return _array(self.model.reconstruct(images))
+        return self.networks.reconstruct(images)
 
     def with_sampler(self, name: str, images: Any = None, **arguments: Any) -> "TrainedModel":
         """Return the same model with another sampler.
@@ -179,7 +186,3 @@ def _load_file(path: Path, sampler: str | None) -> TrainedModel:
         raise UserError(f"load: expected sampler prior or second_stage for a single file, got {sampler}; {remedy}")
     name = sampler or ("second_stage" if hasattr(model, "second_stage") else "prior")
     return TrainedModel(model, fit_sampler(name, model))
-
-
-def _array(tensor: Any) -> np.ndarray:
-    return keras.ops.convert_to_numpy(tensor)

@@ -1,6 +1,7 @@
 """What evaluation asks of a trained model, one function per question; images pass by in batches.
 
-``model`` is a VAE, images are float32 (N, H, W, C) in [-1, 1], results are plain values ready for JSON.
+``networks`` are a VAE's, compiled; images are float32 (N, H, W, C) in [-1, 1], results are plain
+values ready for JSON.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import numpy as np
 
 from gamix_keras import data, latent_space, metrics
 from gamix_keras.config import UserError
+from gamix_keras.inference import CompiledVAE
 from gamix_keras.metrics.diagnosis import Finding, collapsed_dimensions, diagnose
 from gamix_keras.metrics.importance import importance_bound, log_weights
 from gamix_keras.metrics.latent_statistics import LatentStatistics
@@ -31,37 +33,48 @@ def read(source: data.Source) -> Iterator[np.ndarray]:
     return (data.to_unit_range(reader.batch(0, step)) for step in range(reader.steps))
 
 
-def reconstructions(model: keras.Model, source: data.Source) -> Iterator[np.ndarray]:
-    """Batches of the images of a source, decoded from their posterior means."""
-    return (_array(model.reconstruct(images)) for images in read(source))
-
-
-def generated(model: keras.Model, sampler: Sampler, count: int, seed: int) -> Iterator[np.ndarray]:
+def generated(networks: CompiledVAE, sampler: Sampler, count: int, seed: int) -> Iterator[np.ndarray]:
     """Batches of new images; more of them begin with fewer."""
     seeds = np.random.SeedSequence([seed, 1]).generate_state(-(-count // _BATCH))
     for start, own_seed in zip(range(0, count, _BATCH), seeds, strict=True):
         # Always a whole batch, so that nothing is compiled for the last one.
-        yield _array(model.decode(sampler.sample(_BATCH, seed=int(own_seed))))[: count - start]
+        yield networks.decode(sampler.sample(_BATCH, seed=int(own_seed)))[: count - start]
 
 
-def one_pass(model: keras.Model, source: data.Source, seed: int = 0) -> tuple[LatentStatistics, dict[str, np.ndarray]]:
-    """One pass of a source through encoder and decoder.
+class OnePass:
+    """One pass of a source through encoder and decoder: iterate over it, once, for the batches of reconstructions.
 
-    Returns:
-        The statistics of its posteriors, and each measure of ``metrics.reconstruction_scores`` for every image, (N,).
+    Args:
+        networks: Of the model.
+        source: Of the images.
+        seed: Of what ``statistics`` keeps.
+
+    Attributes:
+        statistics: Of the posteriors seen so far.
 
     Raises:
         UserError: Where a posterior is not finite.
     """
-    statistics, parts = LatentStatistics(model.latent_dim, seed=seed), []
-    for images in read(source):
-        mean, log_var = map(_array, model.encode(images))
-        broken = diagnose({"posterior mean": mean, "posterior log-variance": log_var})
-        if broken:
-            raise UserError(f"RUN: expected a model of finite numbers, got {broken[0].message}; {broken[0].advice}")
-        statistics.update(mean, log_var)
-        parts.append(metrics.reconstruction_scores(images, _array(model.decode(mean))))
-    return statistics, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def __init__(self, networks: CompiledVAE, source: data.Source, seed: int = 0) -> None:
+        self.networks, self.source = networks, source
+        self.statistics = LatentStatistics(networks.latent_dim, seed=seed)
+        self._scores: list[dict[str, np.ndarray]] = []
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for images in read(self.source):
+            mean, log_var = self.networks.encode(images)
+            broken = diagnose({"posterior mean": mean, "posterior log-variance": log_var})
+            if broken:
+                raise UserError(f"RUN: expected a model of finite numbers, got {broken[0].message}; {broken[0].advice}")
+            self.statistics.update(mean, log_var)
+            decoded = self.networks.decode(mean)
+            self._scores.append(metrics.reconstruction_scores(images, decoded))
+            yield decoded
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Each measure of ``metrics.reconstruction_scores`` for every image seen so far, (N,)."""
+        return {name: np.concatenate([part[name] for part in self._scores]) for name in self._scores[0]}
 
 
 def reconstruction(scores: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -81,30 +94,31 @@ def latents(statistics: LatentStatistics) -> dict[str, Any]:
     return summary
 
 
-def log_likelihood(model: keras.Model, images: np.ndarray, draws: int, seed: int) -> dict[str, Any] | None:
+def log_likelihood(networks: CompiledVAE, images: np.ndarray, draws: int, seed: int) -> dict[str, Any] | None:
     """Importance-weighted bound on log p(x), without the critic; see ``importance_bound``.
 
     None where the likelihood's scale is ``optimal``: it is fitted to the images that it would be the density of.
     """
+    model = networks.model
     if model.likelihood.scale == "optimal":
         return None
     target = keras.ops.convert_to_tensor(images)
 
     def of_latents(z: np.ndarray) -> np.ndarray:
-        output = model.decoder(keras.ops.convert_to_tensor(z), training=False)
+        output = keras.ops.convert_to_tensor(networks.decode_parameters(z))
         output = output if model.log_scale is None else (output, model.log_scale(output))
-        return -_array(model.likelihood.call(target, output))
+        return -keras.ops.convert_to_numpy(model.likelihood.call(target, output))
 
-    weights = log_weights(*map(_array, model.encode(images)), of_latents, draws, seed)
+    weights = log_weights(*networks.encode(images), of_latents, draws, seed)
     return importance_bound(weights)._asdict()
 
 
 def smoothness(
-    model: keras.Model, images: np.ndarray, steps: int, extractor: metrics.FeatureExtractor
+    networks: CompiledVAE, images: np.ndarray, steps: int, extractor: metrics.FeatureExtractor
 ) -> dict[str, Any]:
     """Straight walks from the codes of the first half of the images to those of the second; see ``path_smoothness``."""
     pairs = zip(*np.split(images, 2), strict=True)
-    walks = [latent_space.interpolate(model, first, last, steps + 1) for first, last in pairs]
+    walks = [latent_space.interpolate(networks, first, last, steps + 1) for first, last in pairs]
     return path_smoothness(extractor(np.concatenate(walks)).reshape(len(walks), steps + 1, -1))._asdict()
 
 
@@ -169,7 +183,3 @@ def _as_text(scores: dict[str, Any]) -> list[str]:
     low, high = (1000 * end for end in scores["kid"]["interval"])
     distances = [f"{scores['frechet']['value']:.2f}", f"{1000 * scores['kid']['value']:.1f}"]
     return [*distances, f"{low:.1f} to {high:.1f}", *(f"{scores[name]:.3f}" for name in _SHARES)]
-
-
-def _array(tensor: Any) -> np.ndarray:
-    return keras.ops.convert_to_numpy(tensor)

@@ -12,6 +12,7 @@ import keras
 from gamix_keras import assembly, checkpoints, files
 from gamix_keras.config import UserError
 from gamix_keras.data import reading
+from gamix_keras.inference import CompiledVAE
 from gamix_keras.runs import Run
 from gamix_keras.samplers import (
     SAMPLERS,
@@ -117,7 +118,7 @@ def training_posteriors(run: Run, model: keras.Model, say: Callable[[str], None]
     source = assembly.open_source(run.config, "train")
     say(f"latents of {len(source):,} training images")
     with reading(source):
-        return collect_posteriors(model, assembly.batches_in_order(run.config, source))
+        return collect_posteriors(CompiledVAE(model), assembly.batches_in_order(run.config, source))
 
 
 def mixture_arguments(images: int, latent_dim: int, components: int = COMPONENTS) -> dict[str, Any]:

@@ -21,7 +21,7 @@ LEVELS = {
     ),
     1: ("layers", "losses", "metrics", "data", "plots", "page"),
     2: ("networks", "training"),
-    3: ("models", "samplers", "latent_space", "callbacks"),
+    3: ("models", "samplers", "inference", "latent_space", "callbacks"),
     4: ("assembly", "runs", "session", "measures", "sampling", "loading", "export", "followers"),
     5: ("study", "report", "evaluation", "explore"),
     6: ("cli", "benchmarks", "__main__"),

@@ -7,6 +7,7 @@ from harness import decoder, encoder, numpy
 
 from gamix_keras import data, measures
 from gamix_keras.config import UserError
+from gamix_keras.inference import CompiledVAE
 from gamix_keras.losses import GaussianNLL, LaplaceNLL
 from gamix_keras.metrics import FeatureExtractor, extract_statistics
 from gamix_keras.metrics.images import mean_absolute_error
@@ -48,10 +49,13 @@ def test_reading_gives_every_image_once_and_in_order():
 
 def test_the_pass_scores_reconstructions_from_the_mean():
     model, source = vae(), faces()
-    statistics, scores = measures.one_pass(model, source)
+    one_pass = measures.OnePass(CompiledVAE(model), source)
+    decoded = np.concatenate(list(one_pass))
+    statistics, scores = one_pass.statistics, one_pass.scores()
     images = next(measures.read(source))
     expected = numpy(mean_absolute_error(images, model.reconstruct(images)))
     np.testing.assert_allclose(scores["mae"], expected, rtol=1e-5)
+    np.testing.assert_allclose(decoded, numpy(model.reconstruct(images)), atol=1e-5)
     assert statistics.count == 40
     summary = measures.reconstruction(scores)
     assert summary["mae"] == pytest.approx(expected.mean(), rel=1e-5)
@@ -62,7 +66,7 @@ def test_a_model_of_nan_is_refused_in_one_line():
     model = vae()
     model.encoder.get_layer("log_var").bias.assign(np.full(LATENT, np.nan, "float32"))
     with pytest.raises(UserError, match="not a finite number: posterior log-variance; lower the learning rate"):
-        measures.one_pass(model, faces())
+        list(measures.OnePass(CompiledVAE(model), faces()))
 
 
 @pytest.mark.parametrize("likelihood", [LaplaceNLL(0.3), GaussianNLL("learned")], ids=["fixed", "learned"])
@@ -72,23 +76,25 @@ def test_the_bound_is_exact_where_z_says_nothing(likelihood):
     silence(model.encoder, ("mean", "log_var"))
     silence(model.decoder, (-1,))
     images = next(measures.read(faces()))
-    found = measures.log_likelihood(model, images, draws=3, seed=0)
+    found = measures.log_likelihood(CompiledVAE(model), images, draws=3, seed=0)
     blank = keras.ops.zeros(images.shape)
     assert found["value"] == pytest.approx(-float(numpy(model.negative_log_likelihood(images, blank))), rel=1e-5)
     assert found["effective_draws"] == pytest.approx(3.0, rel=1e-3)
 
 
 def test_no_bound_for_a_scale_that_is_fitted_to_the_images():
-    assert measures.log_likelihood(vae(LaplaceNLL("optimal")), np.zeros((2, *SHAPE), "float32"), 2, 0) is None
+    assert (
+        measures.log_likelihood(CompiledVAE(vae(LaplaceNLL("optimal"))), np.zeros((2, *SHAPE), "float32"), 2, 0) is None
+    )
 
 
 def test_more_new_images_begin_with_fewer():
-    model, sampler = vae(), PriorSampler(LATENT)
-    few, many = (np.concatenate(list(measures.generated(model, sampler, n, seed=1))) for n in (5, 70))
+    networks, sampler = CompiledVAE(vae()), PriorSampler(LATENT)
+    few, many = (np.concatenate(list(measures.generated(networks, sampler, n, seed=1))) for n in (5, 70))
     assert many.shape == (70, *SHAPE)
     np.testing.assert_array_equal(few, many[:5])
     assert not np.array_equal(many[:6], many[64:])
-    other = next(measures.generated(model, sampler, 5, seed=2))
+    other = next(measures.generated(networks, sampler, 5, seed=2))
     assert not np.array_equal(few, other)
 
 
@@ -96,8 +102,8 @@ def test_walks_of_a_model_that_ignores_z_have_no_ratio():
     model = vae()
     silence(model.decoder, (-1,))
     images = next(measures.read(faces(8)))
-    assert measures.smoothness(model, images, 4, extractor())["ratio"] is None
-    found = measures.smoothness(vae(), images, 4, extractor())
+    assert measures.smoothness(CompiledVAE(model), images, 4, extractor())["ratio"] is None
+    found = measures.smoothness(CompiledVAE(vae()), images, 4, extractor())
     assert (found["paths"], found["steps"]) == (4, 4)
 
 

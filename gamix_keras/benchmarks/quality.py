@@ -81,16 +81,16 @@ def _checkpoints(run: Any) -> list[tuple[int, Path]]:
 def _quality(file: Path, held_out: Any) -> record.Row:
     import keras
 
-    from gamix_keras import evaluation, measures, metrics
+    from gamix_keras import evaluation, inference, measures, metrics
 
     model = keras.saving.load_model(file, compile=False)
     model.adopt_average()
-    _, scores = measures.one_pass(model, held_out)
     extractor = metrics.feature_extractor(evaluation.DEFAULT_EXTRACTOR, batch_size=4)
     real = metrics.cached_statistics(extractor, lambda: measures.read(held_out), evaluation.cache_folder())
-    made = metrics.extract_statistics(extractor, measures.reconstructions(model, held_out))
+    one_pass = measures.OnePass(inference.CompiledVAE(model), held_out)
+    made = metrics.extract_statistics(extractor, one_pass)
     distance = metrics.frechet_distance_of(real.moments, made.moments)
-    return {"psnr": float(np.mean(scores["psnr"])), "frechet": float(distance)}
+    return {"psnr": float(np.mean(one_pass.scores()["psnr"])), "frechet": float(distance)}
 
 
 def main(arguments: list[str] | None = None) -> None:

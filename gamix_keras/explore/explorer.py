@@ -15,6 +15,7 @@ from keras import ops
 from gamix_keras import latent_space
 from gamix_keras.data import to_uint8, to_unit_range
 from gamix_keras.data.decoding import BrokenImage, decode_image
+from gamix_keras.inference import CompiledVAE
 from gamix_keras.metrics import peak_signal_to_noise
 from gamix_keras.samplers import PrincipalAxes, Sampler
 from gamix_keras.settings import UserError
@@ -22,7 +23,6 @@ from gamix_keras.settings import UserError
 SLIDERS = 8
 REACH = 3.0
 SAMPLES = 16
-Network = Callable[[np.ndarray], np.ndarray]
 
 
 class Reconstruction(NamedTuple):
@@ -58,9 +58,8 @@ class Explorer:
         self.sliders = min(sliders, model.latent_dim)
         self._fitted: dict[str, Sampler] = {}
         self._turn = threading.RLock()
-        self._decode, self._encode = _networks(model)
-        self._decode(axes.center[None])
-        self._encode(np.zeros((1, *self.image_shape), "float32"))
+        self._networks = CompiledVAE(model)
+        self._networks.reconstruct(np.zeros((1, *self.image_shape), "float32"))
 
     @property
     def center(self) -> np.ndarray:
@@ -115,7 +114,7 @@ class Explorer:
             if sampler not in self._fitted:
                 self._fitted[sampler] = self.samplers[sampler]()
             latents = self._fitted[sampler].sample(count, int(seed), float(temperature))
-            return to_uint8(self._decode(latents))
+            return to_uint8(self._networks.decode(latents))
 
     def read(self, data: bytes) -> np.ndarray:
         """Decode an image file's bytes to the model's size.
@@ -131,7 +130,7 @@ class Explorer:
     def encode(self, image: np.ndarray) -> np.ndarray:
         """The posterior mean of an image, (D,)."""
         with self._turn:
-            return self._encode(to_unit_range(image)[None])[0]
+            return self._networks.encode(to_unit_range(image)[None]).mean[0]
 
     def reconstruct(self, image: np.ndarray) -> Reconstruction:
         """Encode an image, and decode its posterior mean."""
@@ -141,12 +140,4 @@ class Explorer:
 
     def _image(self, z: np.ndarray) -> np.ndarray:
         with self._turn:
-            return to_uint8(self._decode(z[None].astype("float32"))[0])
-
-
-def _networks(model: keras.Model) -> tuple[Network, Network]:
-    """From latents to images in [-1, 1] and from images to posterior means, as functions that Keras compiles once."""
-    z, image = keras.Input((model.latent_dim,)), keras.Input(model.image_shape)
-    decoder = keras.Model(z, model.likelihood.image(model.decoder(z, training=False)))
-    encoder = keras.Model(image, model.encoder(image, training=False)[0])
-    return decoder.predict_on_batch, encoder.predict_on_batch
+            return to_uint8(self._networks.decode(z[None])[0])

@@ -30,14 +30,14 @@ class Posteriors(NamedTuple):
     log_var: np.ndarray | None = None
 
 
-def collect_posteriors(model: keras.Model, dataset: Any, limit: int | None = None) -> Posteriors:
+def collect_posteriors(model: Any, dataset: Any, limit: int | None = None) -> Posteriors:
     """Passes a data set through the encoder, a batch at a time.
 
     The result stays in memory: 8 N D bytes, 0.8 GB for 200,000 images and D = 512, and half as much again for a
     moment at the end.
 
     Args:
-        model: a VAE; only `encode` is used.
+        model: a VAE, or its `CompiledVAE`; only `encode` is used.
         dataset: images (N, H, W, C), float in [-1, 1], or batches of such: a `tf.data.Dataset`, a
             `keras.utils.PyDataset`, or any iterable. Where a batch is a tuple, its first member holds the images.
         limit: the most images to take, the first ones; None takes all.
