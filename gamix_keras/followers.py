@@ -66,7 +66,11 @@ def started(count: int) -> Iterator[None]:
     backend = keras.config.backend()
     if backend != "torch" or count == 1 or replicas.place(backend) is not None:
         devices.join()
-        yield
+        try:
+            yield
+        except BaseException as error:
+            devices.desert(error)
+            raise
         devices.leave()
         return
     told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(count)}
@@ -74,6 +78,7 @@ def started(count: int) -> Iterator[None]:
     os.environ.update({**told, "RANK": "0", "LOCAL_RANK": "0"})
     patience = 0.0
     try:
+        devices.join()
         yield
         patience = PATIENCE_SECONDS
     finally:
@@ -110,7 +115,13 @@ def follow() -> None:
     """Train along with the first process, to the end of its first stage."""
     warnings.simplefilter("ignore")  # the first process warns
     devices.join()
-    values, *progress = devices.tell(None)
+    told = devices.tell(None)
+    if told is not None:
+        _train_along(*told)
+    devices.leave()
+
+
+def _train_along(values: dict, *progress: int) -> None:
     config = Config.from_dict(values)
     with devices.scope(config.training.devices):
         data = assembly.build_data(config, *progress)
@@ -119,5 +130,4 @@ def follow() -> None:
         # Pictures are drawn here too: what one process of JAX's computes, all must.
         callbacks = assembly.build_callbacks(config, data, None)
         callbacks += assembly.build_guard(config, data, lambda row: None, progress[1])
-        fit_epochs(config, data, model, tuple(progress), callbacks, 0)
-    devices.leave()
+        fit_epochs(config, data, model, progress, callbacks, 0)

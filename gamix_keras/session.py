@@ -81,6 +81,7 @@ def prepare(run: Run) -> Session | None:
     """
     done, file = checkpoint = run.latest_checkpoint()
     if done >= run.config.training.epochs and _second_done(run) >= run.config.second_stage.epochs:
+        devices.tell(None)
         return None
     if run.path.exists():
         with run.locked():  # told now rather than when everything is built
@@ -121,6 +122,7 @@ def fit(session: Session, verbose: str | int = "auto") -> Outcome:
         if done < run.config.training.epochs:
             with devices.scope(run.config.training.devices):
                 _fit_first(session, verbose, stopping)
+        devices.leave()
         if _second_done(run) < run.config.second_stage.epochs:
             _fit_second(session, verbose, stopping)
     return outcome(run)

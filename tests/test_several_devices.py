@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ sys.exit(main(sys.argv[1:]))
 """
 ALIKE = ["data.count=80", "training.ema_decay=0.9", "loss.momentum=0.9"]
 ALIKE += [] if backend() == "jax" else ["training.numeric_guard=off"]  # on several devices only JAX has the guard
+PATIENCE = 120  # seconds until all have ended; machines that are busy with other things included
 WHOLE = ("loss", "val_loss", "psnr", "val_psnr", "global", "val_global", "critic")
 
 
@@ -41,7 +43,7 @@ def started(path, devices, *more, here=2, **told):
 
 
 def ended(*processes):
-    """Wait for processes that belong together, which should have succeeded."""
+    """Wait for processes that belong together, which should have succeeded; what the last one said."""
     try:
         for process in processes:
             said = process.communicate(timeout=600)[0]
@@ -49,6 +51,15 @@ def ended(*processes):
     finally:
         for process in processes:
             process.kill()
+    return said
+
+
+def until(condition):
+    """Wait for it."""
+    end = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 def last_row(path):
@@ -67,9 +78,10 @@ def test_a_run_on_two_devices_is_that_on_one(tmp_path):
     one, two = (trained(tmp_path / str(devices), devices) for devices in (1, 2))
     for name in WHOLE:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-3, err_msg=name)
+    assert "nothing left to train" in ended(started(tmp_path / "2", 2))
 
 
-@pytest.mark.slow  # six processes start a backend each
+@pytest.mark.slow  # eight processes start a backend each
 def test_a_run_on_two_machines_and_resumed_there_is_that_on_one(tmp_path):
     second_stage = ("second_stage.epochs=2", "second_stage.width=8")
     path = tmp_path / "two"
@@ -81,6 +93,25 @@ def test_a_run_on_two_machines_and_resumed_there_is_that_on_one(tmp_path):
     for name in WHOLE:
         np.testing.assert_allclose(two[name], one[name], rtol=1e-3, err_msg=name)
     assert Run.open(path).has_second_stage()
+    # Nothing is left to train: all are told so, and end.
+    ended(*[started(path, 2, *more, here=1, **told) for told in places(2)])
+
+
+@pytest.mark.slow  # two processes start a backend each, and one waits until the other is found dead
+def test_a_signal_to_the_first_machine_ends_all(tmp_path):
+    path = tmp_path / "two"
+    processes = [started(path, 2, "training.epochs=100000", here=1, **told) for told in places(2)]
+    try:
+        history = path / "history.jsonl"
+        until(lambda: (history.exists() and history.read_text()) or processes[0].poll() is not None)
+        processes[0].terminate()
+        said = processes[0].communicate(timeout=PATIENCE)[0]
+        assert processes[0].returncode == 143, said[-2000:]
+        assert "stopped by SIGTERM" in said
+        processes[1].communicate(timeout=PATIENCE)
+    finally:
+        for process in processes:
+            process.kill()
 
 
 @pytest.mark.backend_free

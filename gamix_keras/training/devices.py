@@ -23,6 +23,9 @@ import numpy as np
 from keras import ops
 
 from gamix_keras import replicas
+from gamix_keras.settings import UserError
+
+_CODES = {KeyboardInterrupt: 130, UserError: 2}  # those of the command line
 
 
 def _backend() -> ModuleType:
@@ -103,3 +106,8 @@ def own(variable: keras.Variable) -> Any:
 def leave() -> None:
     """Part from the other processes, if there are any."""
     _backend().leave()
+
+
+def desert(error: BaseException) -> None:
+    """Prepare to end on an error, while the other processes wait for a step of this one."""
+    _backend().desert(error.code if isinstance(error, SystemExit) else _CODES.get(type(error), 1))

@@ -5,8 +5,10 @@ for itself; `spread` makes its variables one copy over all devices for as long a
 could compute anything alone, as a second stage or a picture afterwards want to.
 """
 
+import atexit
 import functools
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +21,8 @@ from jax.experimental import multihost_utils
 from gamix_keras import replicas
 from gamix_keras.settings import UserError
 
+# All are done with training at about the same time.
+SHUTDOWN_SECONDS = 30
 _active = [False]
 
 
@@ -56,7 +60,8 @@ def join() -> None:
     """Find the other processes, if the environment tells of any; nothing may have been computed before."""
     number, count = replicas.place("jax") or (0, 1)
     if count > 1 and not jax.distributed.is_initialized():
-        jax.distributed.initialize(f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}", count, number)
+        address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        jax.distributed.initialize(address, count, number, shutdown_timeout_seconds=SHUTDOWN_SECONDS)
 
 
 def part() -> tuple[int, int]:
@@ -105,3 +110,15 @@ def leave() -> None:
     """Part from the other processes."""
     if jax.distributed.is_initialized():
         jax.distributed.shutdown()
+
+
+def desert(code: int) -> None:
+    """Have the interpreter end at once when it ends: JAX would wait for the others, and abort when they do not come."""
+    if jax.distributed.is_initialized():
+        atexit.register(_end, code)  # the last one registered comes first
+
+
+def _end(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -119,6 +119,10 @@ def leave() -> None:
     """The workers part with their processes."""
 
 
+def desert(code: int) -> None:
+    """The others notice that this process has ended."""
+
+
 def logged(logs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """The logs of a replica as Keras wants them: with several workers it takes their mean along an axis."""
     if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):

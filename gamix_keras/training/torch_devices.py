@@ -147,3 +147,7 @@ def leave() -> None:
     """Part from the other processes."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def desert(code: int) -> None:
+    """The others notice that this process has ended."""
