@@ -17,6 +17,7 @@ from gamix_keras.config import Config, UserError
 from gamix_keras.inference import CompiledVAE
 from gamix_keras.runs import Run
 from gamix_keras.samplers import SAMPLERS, Posteriors, Sampler, fit_sampler
+from gamix_keras.training.building import building
 
 FOLDER = "saved_models"
 _PREFERRED = ("second_stage", "mixture", "gaussian")
@@ -173,7 +174,8 @@ def _load_file(path: Path, sampler: str | None) -> TrainedModel:
     from gamix_keras import assembly  # noqa: F401  # registers the classes that the file names
 
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with building():
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         why = str(error).partition("\n")[0]
         raise UserError(f"load: expected a file of a model, got {path}, which cannot be read: {why}") from None

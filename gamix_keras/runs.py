@@ -116,11 +116,13 @@ class Stage:
         import keras
 
         from gamix_keras import assembly  # noqa: F401  # registers the classes that the file names
+        from gamix_keras.training.building import building
 
         _, file = self.checkpoint()
         if file is None:
             raise UserError(f"RUN: expected a run with a checkpoint, got {self.path}, which has none yet")
-        model = keras.saving.load_model(file, compile=compile, safe_mode=True)
+        with building():
+            model = keras.saving.load_model(file, compile=compile, safe_mode=True)
         if not compile and hasattr(model, "adopt_average"):
             # What is not trained on is sampled and measured: with the average, if one was kept.
             model.adopt_average()

@@ -9,6 +9,7 @@ from gamix_keras.config import Config
 from gamix_keras.losses import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
 from gamix_keras.models import GAMIXVAE, VAE, SecondStageVAE
 from gamix_keras.networks import SecondStageDecoder, SecondStageEncoder
+from gamix_keras.training.building import building
 
 LIKELIHOODS = {
     "laplace": LaplaceNLL,
@@ -22,7 +23,8 @@ JIT = {"auto": "auto", "true": True, "false": False}
 def build_model(config: Config) -> keras.Model:
     """Build and compile the model of a configuration, with weights drawn from its seed."""
     keras.utils.set_random_seed(config.seed)
-    model = MODELS[config.model.name](config)
+    with building():
+        model = MODELS[config.model.name](config)
     rates = {"optimizer": config.training.learning_rate}
     if "critic" in model.phase_names:
         rates["critic_optimizer"] = config.training.critic_learning_rate
@@ -34,7 +36,8 @@ def build_model(config: Config) -> keras.Model:
 def build_second_stage(config: Config) -> SecondStageVAE:
     """Build and compile the second stage of a configuration, with weights drawn from its seed."""
     keras.utils.set_random_seed(config.seed)
-    model = SecondStageVAE(*_second_networks(config), seed=config.seed)
+    with building():
+        model = SecondStageVAE(*_second_networks(config), seed=config.seed)
     model.compile(keras.optimizers.Adam(config.second_stage.learning_rate), jit_compile=JIT[config.training.jit])
     return model
 

@@ -109,8 +109,6 @@ def listing(count: int, size: int, batch: int) -> record.Row:
 
 
 def _list(folder: str, size: int, batch: int) -> record.Row:
-    import resource
-
     from gamix_keras.data import batches, open_source
 
     start = time.perf_counter()
@@ -118,8 +116,16 @@ def _list(folder: str, size: int, batch: int) -> record.Row:
     listed = time.perf_counter() - start
     next(iter(batches(source, batch, training=True)))
     first = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
-    return {"listed": listed, "first_batch": first, "rss_mib": peak}
+    return {"listed": listed, "first_batch": first, "rss_mib": _peak_mib()}
+
+
+def _peak_mib() -> float | None:
+    """Most memory that this process has had. `getrusage` would count what its parent had when it was started."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def main(arguments: list[str] | None = None) -> None:

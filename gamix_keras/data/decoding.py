@@ -16,6 +16,7 @@
 The content decides the format, not the name: JPEG, PNG, WebP, GIF and BMP are read, nothing else is tried.
 """
 
+import functools
 import io
 import os
 import stat
@@ -100,7 +101,9 @@ def _refuse_bomb(picture: Image.Image) -> None:
 
 def fit_picture(picture: Image.Image, image_size: int, channels: int) -> np.ndarray:
     """Convert, crop and resize an opened picture to bytes (image_size, image_size, channels)."""
-    picture = _opaque(picture).convert("L" if channels == 1 else "RGB")
+    picture, mode = _opaque(picture), "L" if channels == 1 else "RGB"
+    if picture.mode != mode:  # `convert` would copy it
+        picture = picture.convert(mode)
     picture = picture.resize(
         (image_size, image_size), Image.Resampling.BICUBIC, box=centre_box(picture.height, picture.width)
     )
@@ -121,9 +124,13 @@ def fit_images(images: np.ndarray, image_size: int) -> np.ndarray:
             fitted[number] = fit_picture(picture, image_size, channels)
 
     # Handed out a few at a time: a thread's turn costs as much as a third of an image of 64 pixels.
-    with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(fit_some, np.array_split(np.arange(len(images)), THREADS)))
+    list(_threads().map(fit_some, np.array_split(np.arange(len(images)), THREADS)))
     return fitted
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, "gamix-keras-fit")
 
 
 def _opaque(picture: Image.Image) -> Image.Image:

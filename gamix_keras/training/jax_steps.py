@@ -1,6 +1,7 @@
 """The generic training and test step on JAX, where every variable's value travels as state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -147,3 +148,15 @@ class _Store:
     def state(self) -> State:
         remaining = iter(self.values)
         return tuple([next(remaining) for _ in group] for group in self.groups)
+
+
+@contextmanager
+def hardly_optimised() -> Iterator[None]:
+    """A context in which XLA compiles quickly rather than well."""
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
+    jax.config.update(name, True)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
