@@ -8,8 +8,8 @@ import keras
 def building() -> AbstractContextManager[None]:
     """A context for making or loading a model: with it, weights are drawn alike to the last bit or two.
 
-    JAX compiles the drawing of weights anew for each shape, for 0.7 seconds each on a CPU; without XLA's optimisations
-    it takes a quarter of that. Nothing happens on other backends.
+    JAX compiles the drawing of weights anew for each shape, which on a CPU takes longer than anything else before the
+    first step; without XLA's optimisations it is a fraction of that. Nothing happens on other backends.
     """
     if keras.config.backend() != "jax":
         return nullcontext()
