@@ -73,7 +73,8 @@ def started(count: int) -> Iterator[None]:
             raise
         devices.leave()
         return
-    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(count)}
+    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    told |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(count))
     processes = [_follower({**told, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(1, count)]
     os.environ.update({**told, "RANK": "0", "LOCAL_RANK": "0"})
     patience = 0.0

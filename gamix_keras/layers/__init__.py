@@ -1,7 +1,8 @@
-"""Layers: sampling, moments of q(z), learned scale, residual blocks, normalisation, attention, resampling."""
+"""Layers: convolution, sampling, moments of q(z), learned scale, residual blocks, normalisation, attention, blur."""
 
 from gamix_keras.layers.attention import AddPositions, PrependToken, TransformerBlock
 from gamix_keras.layers.blur import BlurResample2D
+from gamix_keras.layers.convolution import Conv2D
 from gamix_keras.layers.ema import MovingAverage
 from gamix_keras.layers.moments import AggregateMoments
 from gamix_keras.layers.normalisation import GroupNormalization, PlaneNormalization, ScaleShift, make_normalisation
@@ -15,6 +16,7 @@ __all__ = [
     "AddPositions",
     "AggregateMoments",
     "BlurResample2D",
+    "Conv2D",
     "DepthToSpace",
     "GaussianSampling",
     "GroupNormalization",

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from gamix_keras.layers.blur import BlurResample2D
+from gamix_keras.layers.convolution import Conv2D
 from gamix_keras.layers.normalisation import make_normalisation
 
 Tensor = Any
@@ -54,7 +55,7 @@ class PreActivatedConv(keras.layers.Layer):
         self.filters, self.kernel_size, self.resample = filters, kernel_size, resample
         self.blur, self.norm, self.groups = blur, norm, groups
         strides = 1 if resample == "none" or (resample == "down" and blur) else 2
-        kind = keras.layers.Conv2DTranspose if resample == "up" else keras.layers.Conv2D
+        kind = keras.layers.Conv2DTranspose if resample == "up" else Conv2D
         self.conv = kind(filters, kernel_size, strides, "same", dtype=self.dtype_policy)
         self.activation = keras.layers.ReLU(dtype=self.dtype_policy)
         self.filter = BlurResample2D(0.5, dtype=self.dtype_policy) if resample == "down" and blur else None
@@ -125,7 +126,7 @@ class ResidualBlock(keras.layers.Layer):
         if self.paper:
             return [self._step(1 if self.resample == "down" else 3, self.resample)]
         filtered = BlurResample2D(0.5 if self.resample == "down" else 2, dtype=self.dtype_policy)
-        mixed = keras.layers.Conv2D(self.width, 1, dtype=self.dtype_policy)
+        mixed = Conv2D(self.width, 1, dtype=self.dtype_policy)
         # The convolution goes where there are fewer pixels; the two commute.
         return [filtered, mixed] if self.resample == "down" else [mixed, filtered]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from gamix_keras.layers.convolution import Conv2D
 from gamix_keras.layers.normalisation import make_normalisation
 from gamix_keras.layers.subpixel import DepthToSpace, EqualPhases, PhaseAligned
 from gamix_keras.networks.base import (
@@ -63,7 +64,7 @@ class ConvEncoder(Network):
         image = keras.Input(shape, name="image")
         x = image
         for stage, channels in enumerate(_widths(width, max_width, resolve_stages(shape, stages))):
-            conv = keras.layers.Conv2D(channels, 3, 2, "same", dtype=policy, name=f"conv{stage}")
+            conv = Conv2D(channels, 3, 2, "same", dtype=policy, name=f"conv{stage}")
             x = _activated(conv(x), norm if stage else "none", groups, policy, stage)
         x = keras.layers.Flatten(dtype=policy, name="flatten")(x)
         arguments = {
@@ -123,7 +124,7 @@ class ConvDecoder(Network):
         x = _activated(x, norm, groups, policy, 0)
         for stage, channels in enumerate(widths[1:], start=1):
             x = DepthToSpace(dtype=policy, name=f"up{stage}")(x)
-            conv = keras.layers.Conv2D(
+            conv = Conv2D(
                 channels,
                 3,
                 padding="same",
@@ -136,7 +137,7 @@ class ConvDecoder(Network):
             x = _activated(conv(x), norm, groups, policy, stage)
         x = DepthToSpace(dtype=policy, name="pixels")(x)
         channels = location_channels(shape, pixel_scale)
-        x = keras.layers.Conv2D(channels, 3, padding="same", dtype="float32", name="location")(x)
+        x = Conv2D(channels, 3, padding="same", dtype="float32", name="location")(x)
         arguments = {
             "image_shape": shape,
             "latent_dim": latent_dim,

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from gamix_keras.layers.convolution import Conv2D
 from gamix_keras.layers.normalisation import make_normalisation
 from gamix_keras.layers.spectral import SpectralNorm
 from gamix_keras.networks.base import Network, check_image_shape, check_positive, resolve_stages
@@ -58,9 +59,9 @@ class InfoGANEncoder(Network):
         policy = keras.dtype_policies.get(dtype)
         held = {"kernel_constraint": SpectralNorm(), "kernel_initializer": _small()}
         image = keras.Input(shape, name="image")
-        x = keras.layers.Conv2D(width, 4, 2, "same", dtype=policy, name="conv0", **held)(image)
+        x = Conv2D(width, 4, 2, "same", dtype=policy, name="conv0", **held)(image)
         x = keras.layers.LeakyReLU(0.2, dtype=policy, name="relu0")(x)
-        x = keras.layers.Conv2D(2 * width, 4, 2, "same", dtype=policy, name="conv1", **held)(x)
+        x = Conv2D(2 * width, 4, 2, "same", dtype=policy, name="conv1", **held)(x)
         x = _normalised(x, "leaky_relu", policy, 1)
         x = keras.layers.Flatten(dtype=policy, name="flatten")(x)
         x = keras.layers.Dense(units, dtype=policy, name="dense", **held)(x)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from gamix_keras.layers.blur import BlurResample2D
+from gamix_keras.layers.convolution import Conv2D
 from gamix_keras.layers.normalisation import NORMALISATIONS, make_normalisation
 from gamix_keras.layers.spectral import SpectralNorm
 from gamix_keras.networks.base import Network, check_image_shape, check_positive, resolve_stages
@@ -71,12 +72,12 @@ class PatchGANCritic(Network):
                 x = BlurResample2D(1, dtype=policy, name=f"blur{i}")(x)
             side = kernel_size + (step == 2 and not paper and kernel_size % 2)
             conv = {"kernel_constraint": constraint, "dtype": policy, "name": f"conv{i}"}
-            x = keras.layers.Conv2D(width, side, step, "same", **conv)(x)
+            x = Conv2D(width, side, step, "same", **conv)(x)
             kind = "scale_shift" if paper else norm if i > 0 else "none"
             x = make_normalisation(kind, width, groups, dtype=policy, name=f"norm{i}")(x)
             x = keras.layers.LeakyReLU(0.3 if paper else 0.2, dtype=policy, name=f"relu{i}")(x)
         conv = {"kernel_constraint": constraint, "dtype": "float32", "name": "logits"}
-        x = keras.layers.Conv2D(1, kernel_size, padding="same", **conv)(x)
+        x = Conv2D(1, kernel_size, padding="same", **conv)(x)
         if paper:
             x = make_normalisation("scale_shift", 1, dtype="float32", name="logits_norm")(x)
         arguments = {

@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 
+from gamix_keras.layers.convolution import Conv2D
 from gamix_keras.layers.normalisation import PlaneNormalization, make_normalisation
 from gamix_keras.layers.residual import ResidualBlock
 from gamix_keras.networks.base import (
@@ -68,14 +69,14 @@ class ResNetEncoder(Network):
         policy = keras.dtype_policies.get(dtype)
         image = keras.Input(shape, name="image")
         x = PlaneNormalization(dtype=policy, name="norm")(image) if paper else image
-        x = keras.layers.Conv2D(width, 3, padding="same", dtype=policy, name="stem")(x)
+        x = Conv2D(width, 3, padding="same", dtype=policy, name="stem")(x)
         for stage in range(resolve_stages(shape, stages)):
             x = _blocks(x, blocks, f"stage{stage}", width=width, paper=paper, groups=groups, dtype=policy)
             down = f"stage{stage}_down"
             x = ResidualBlock(width, "down", paper, groups, dtype=policy, name=down)(x)
         if not paper:
             x = _activated(x, groups, policy)
-        x = keras.layers.Conv2D(bottleneck, 1, dtype=policy, name="bottleneck")(x)
+        x = Conv2D(bottleneck, 1, dtype=policy, name="bottleneck")(x)
         x = keras.layers.Flatten(dtype=policy, name="flatten")(x)
         arguments = {
             "image_shape": shape,
@@ -134,7 +135,7 @@ class ResNetDecoder(Network):
         z = keras.Input((latent_dim,), name="z")
         x = keras.layers.Dense(height * across * bottleneck, dtype=policy, name="dense")(z)
         x = keras.layers.Reshape((height, across, bottleneck), dtype=policy, name="reshape")(x)
-        x = keras.layers.Conv2D(width, 3, padding="same", dtype=policy, name="stem")(x)
+        x = Conv2D(width, 3, padding="same", dtype=policy, name="stem")(x)
         for stage in range(count):
             x = _blocks(x, blocks, f"stage{stage}", width=width, paper=paper, groups=groups, dtype=policy)
             squeezed = paper and stage == count - 1
@@ -143,7 +144,7 @@ class ResNetDecoder(Network):
         if not paper:
             x = _activated(x, groups, policy)
         kernel_size = 1 if paper else 3
-        x = keras.layers.Conv2D(channels, kernel_size, padding="same", dtype="float32", name="location")(x)
+        x = Conv2D(channels, kernel_size, padding="same", dtype="float32", name="location")(x)
         arguments = {
             "image_shape": shape,
             "latent_dim": latent_dim,

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from gamix_keras.layers.attention import AddPositions, PrependToken, TransformerBlock
+from gamix_keras.layers.convolution import Conv2D
 from gamix_keras.layers.subpixel import DepthToSpace
 from gamix_keras.networks.base import Network, check_image_shape, check_positive, location_channels, posterior_heads
 
@@ -54,7 +55,7 @@ class TransformerEncoder(Network):
         rows, columns = _grid(shape, patch)
         policy = keras.dtype_policies.get(dtype)
         image = keras.Input(shape, name="image")
-        x = keras.layers.Conv2D(width, patch, patch, dtype=policy, name="patches")(image)
+        x = Conv2D(width, patch, patch, dtype=policy, name="patches")(image)
         x = keras.layers.Reshape((rows * columns, width), dtype=policy, name="tokens")(x)
         x = AddPositions(rows, columns, dtype=policy, name="positions")(x)
         x = PrependToken(dtype=policy, name="token")(x)

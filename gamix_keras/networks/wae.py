@@ -15,6 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from gamix_keras.layers.convolution import Conv2D
 from gamix_keras.layers.normalisation import make_normalisation
 from gamix_keras.networks.base import Network, check_image_shape, check_positive, resolve_stages
 
@@ -53,7 +54,7 @@ class WAEEncoder(Network):
         x = image
         for stage in range(STAGES + 1):
             strides = 2 if stage else 1
-            x = keras.layers.Conv2D(width << stage, 5, strides, "same", dtype=policy, name=f"conv{stage}")(x)
+            x = Conv2D(width << stage, 5, strides, "same", dtype=policy, name=f"conv{stage}")(x)
             x = _normalised(x, policy, stage)
         x = keras.layers.Flatten(dtype=policy, name="flatten")(x)
         mean = keras.layers.Dense(latent_dim, dtype="float32", name="mean")(x)

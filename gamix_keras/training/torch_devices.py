@@ -36,11 +36,19 @@ def scope(count: int) -> Iterator[None]:
 
 
 def join() -> None:
-    """Find the other processes, of which the environment tells (as `torchrun` sets it), if there are any."""
+    """Find the other processes, of which the environment tells (as `torchrun` sets it), if there are any.
+
+    Raises:
+        UserError: Where a machine has GPUs, and more processes than those.
+    """
     if dist.is_initialized() or replicas.place("torch") is None:
         return
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        rank, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        wanted = int(os.environ.get("LOCAL_WORLD_SIZE", rank + 1))
+        if wanted > there:
+            raise UserError(f"training.devices: expected at most {there}, the GPUs of this machine, got {wanted}")
+        torch.cuda.set_device(rank)
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 

@@ -71,6 +71,20 @@ def test_more_devices_than_there_are_is_one_line():
         pass
 
 
+@pytest.mark.skipif(backend() != "torch", reason="elsewhere a process finds all GPUs by itself")
+@pytest.mark.parametrize("told", [{"LOCAL_WORLD_SIZE": "3"}, {}])
+def test_a_gpu_for_each_process_of_pytorch(monkeypatch, told):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    for name, value in {**places(3)[2], "LOCAL_RANK": "2", **told}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"training\.devices: expected at most 2, the GPUs of this machine, got 3"):
+        devices.join()
+
+
 def test_one_device_changes_nothing():
     with devices.scope(1):
         assert devices.part() == (0, 1)
