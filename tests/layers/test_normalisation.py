@@ -80,3 +80,18 @@ def test_every_name_and_a_wrong_one():
     np.testing.assert_array_equal(numpy(make_normalisation("none", 8)(X)), X)
     with pytest.raises(ValueError, match="norm: expected one of group, batch, scale_shift, none, got 'layer'"):
         make_normalisation("layer", 8)
+
+
+def test_group_normalisation_of_a_map_far_from_zero():
+    layer, far = GroupNormalization(4), X + np.float32(50.0)
+    layer.build(far.shape)
+    np.testing.assert_allclose(numpy(layer(far)), numpy(layer(X)), atol=1e-3)
+
+
+def test_group_normalisation_reduces_in_float32():
+    layer, exact = GroupNormalization(4, dtype="mixed_bfloat16"), GroupNormalization(4)
+    layer.build(X.shape), exact.build(X.shape)
+    found = layer(X)
+    assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
+    rounded = keras.ops.cast(keras.ops.cast(X, "bfloat16"), "float32")
+    np.testing.assert_allclose(numpy(keras.ops.cast(found, "float32")), numpy(exact(rounded)), rtol=2**-8, atol=1e-3)

@@ -1,0 +1,109 @@
+"""Where the time of a training step goes, by PyTorch's profiler: convolutions, and all else.
+
+  python -m gamix_keras.benchmarks.profile
+  python -m gamix_keras.benchmarks.profile --presets celeba64-light,celeba64 --model gamix --steps 20 --out profile.json
+
+`fit` trains a recipe's model on one batch of drawn faces. The time of an operation is its own, without that of the
+operations it calls; the whole is taken without the profiler, and what is left of it is Python and Keras. The bound is
+for a step that does nothing but its convolutions: no fusing and no other loop around the same networks gains more.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from gamix_keras.benchmarks import record
+from gamix_keras.cli import environment
+from gamix_keras.cli.options import name_list, whole_number
+from gamix_keras.config import Config, parse_assignments
+from gamix_keras.presets import load_preset
+from gamix_keras.settings import UserError
+
+# The first whose words are in the name of an operation has its time.
+KINDS: dict[str, tuple[str, ...]] = {
+    "convolutions": ("convolution",),
+    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"),
+    "copies": ("aten::copy_", "aten::cat", "aten::fill_"),
+    "other operations": ("aten::",),
+}
+REST = "Python and Keras"
+COLUMNS = {"preset": "preset", "model": "model", "what": "what", "ms": "ms a step", "share": "share"}
+BOUNDS = {"preset": "preset", "model": "model", "bound": "convolutions alone: at most this many times as fast"}
+WARM_UP = 3
+
+
+def kind_of(operation: str) -> str | None:
+    """Which of `KINDS` an operation of the profiler's is; None where it is no operation on tensors."""
+    return next((kind for kind, words in KINDS.items() if any(word in operation for word in words)), None)
+
+
+def split(own_times: Mapping[str, float], whole: float) -> dict[str, float]:
+    """The time of each kind and of the rest, in the unit of the operations' own times and of the whole."""
+    parts = dict.fromkeys(KINDS, 0.0)
+    for operation, own_time in own_times.items():
+        kind = kind_of(operation)
+        if kind is not None and operation.startswith("aten::"):
+            parts[kind] += own_time
+    return {**parts, REST: whole - sum(parts.values())}
+
+
+def measure(config: Config, steps: int) -> dict[str, float]:
+    """Seconds a step of each kind and of the rest."""
+    from torch.profiler import ProfilerActivity, profile
+
+    from gamix_keras import assembly
+    from gamix_keras.benchmarks.contest import faces, fitting
+
+    fit = fitting(assembly.build_model(config), faces(config))
+    fit(WARM_UP)
+    start = time.perf_counter()
+    fit(steps)
+    whole = time.perf_counter() - start
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        fit(steps)
+    own_times = {event.key: event.self_cpu_time_total / 1e6 for event in found.key_averages()}
+    return {kind: seconds / steps for kind, seconds in split(own_times, whole).items()}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    try:
+        changes = {**parse_assignments(args.set), "backend": "torch", "model.name": args.model}
+        configs = {name: load_preset(name).config.updated(changes) for name in args.presets}
+    except UserError as error:
+        parser.error(str(error))
+    environment.prepare("torch")
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    rows: list[record.Row] = []
+    bounds: list[dict[str, Any]] = []
+    for preset, config in configs.items():
+        parts, about = measure(config, args.steps), {"preset": preset, "model": args.model}
+        whole = sum(parts.values())
+        rows += [{**about, "what": what, "ms": 1e3 * s, "share": s / whole} for what, s in parts.items()]
+        bounds.append({**about, "bound": whole / parts["convolutions"]})
+    print(record.table(rows, COLUMNS))
+    print("\n" + record.table(bounds, BOUNDS))
+    record.save(args.out, "profile", rows, seed=0, bounds=bounds, settings={"set": args.set, "steps": args.steps})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gamix_keras.benchmarks.profile",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--presets", metavar="NAME,...", type=name_list, default=("celeba64-light",), help="default: celeba64-light")
+    add("--model", choices=("vae", "gamix"), default="vae", help="default: vae")
+    add("--steps", metavar="N", type=whole_number(1), default=20, help="default: 20")
+    add("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change settings of the recipes")
+    add("--out", metavar="FILE", help="also write JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
