@@ -3,15 +3,17 @@
   python -m gamix_keras.benchmarks.quality --data folder:PATH --minutes 20 --out quality.json
   python -m gamix_keras.benchmarks.quality --networks half,light --set data.count=15000
 
-Each network is trained from the recipe for so many minutes (of training alone, which its first epoch tells how many
-epochs are), one after the other, and every epoch's checkpoint is then measured on held-out images: PSNR from the
+Each network is trained from the recipe for so many minutes (of training alone; an epoch on trial tells how many epochs
+those are), one after the other, and every epoch's checkpoint is then measured on held-out images: PSNR from the
 posterior mean, and the Frechet distance of the reconstructions' features (EfficientNet-Lite0) from the images' own. The
-minutes are those of the machine as it was: leave it alone meanwhile.
+minutes are those that go by, on a machine left alone, or with `--clock cpu` those that the process had. The file is
+written anew after each network.
 """
 
 import argparse
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,8 @@ NETWORKS = {
 }
 DEFAULT_NETWORKS = ("light", "half", "resnet")
 ALL_CHECKPOINTS = 1_000_000
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+SETTINGS = ("preset", "set", "clock", "minutes", "count")
 COLUMNS = {
     "network": "network",
     "parameters": "parameters",
@@ -44,32 +48,46 @@ COLUMNS = {
 }
 
 
-def curve(name: str, config: Config, folder: Path, minutes: float, count: int) -> Iterator[record.Row]:
+def curve(
+    name: str, config: Config, folder: Path, minutes: float, count: int, clock: str = "wall"
+) -> Iterator[record.Row]:
     """Train a network for a while, and yield a row for each of its epochs.
 
     Args:
         name: Of the network.
         config: Its configuration; the number of epochs is set here.
-        folder: Of the run.
+        folder: Of the runs.
         minutes: Of training, about.
         count: Held-out images that are looked at.
+        clock: Of `CLOCKS`; what counts as a minute.
     """
-    from gamix_keras import assembly, session
+    from gamix_keras import assembly
     from gamix_keras.runs import Run
 
-    run = Run.create(folder, config.updated({"training.epochs": 1, "training.keep_checkpoints": ALL_CHECKPOINTS}))
-    session.train(run, verbose=0)
-    epochs = max(1, round(60 * minutes / run.history()[0]["seconds"]))
-    run = run.changed({"training.epochs": epochs})
-    session.train(run, verbose=0)
+    # An epoch to take the time of, in a run of its own: schedules depend on the number of epochs.
+    trial = Run.create(folder / "trial", config.updated({"training.epochs": 1}))
+    seconds = _train(trial, clock) * trial.history()[0]["seconds"]
+    values = {"training.epochs": max(1, round(60 * minutes / seconds)), "training.keep_checkpoints": ALL_CHECKPOINTS}
+    run = Run.create(folder / "run", config.updated(values))
+    pace = _train(run, clock)
     held_out = assembly.open_source(config, "validation")
     held_out = held_out.subset(np.arange(min(count, len(held_out))))
     rows = {int(row["epoch"]): row for row in run.history()}
     parameters = sum(assembly.parameter_counts(config).values())
     for epoch, file in _checkpoints(run):
-        spent = sum(row["seconds"] for number, row in rows.items() if number <= epoch) / 60
+        spent = pace * sum(row["seconds"] for number, row in rows.items() if number <= epoch) / 60
         row = {"network": name, "parameters": parameters, "epoch": epoch, "minutes": spent}
         yield row | _quality(file, held_out)
+
+
+def _train(run: Any, clock: str) -> float:
+    """Train on, and return the clock's seconds in one of the wall's."""
+    from gamix_keras import session
+
+    marks = [(time.perf_counter(), CLOCKS[clock]())]
+    session.train(run, verbose=0)
+    marks.append((time.perf_counter(), CLOCKS[clock]()))
+    return (marks[1][1] - marks[0][1]) / (marks[1][0] - marks[0][0])
 
 
 def _checkpoints(run: Any) -> list[tuple[int, Path]]:
@@ -105,9 +123,9 @@ def main(arguments: list[str] | None = None) -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, config in configs.items():
-            rows += curve(name, config, Path(folder) / name, args.minutes, args.count)
+            rows += curve(name, config, Path(folder) / name, args.minutes, args.count, args.clock)
+            record.save(args.out, "quality", rows, args.seed, settings={key: getattr(args, key) for key in SETTINGS})
     print(record.table(rows, COLUMNS))
-    record.save(args.out, "quality", rows, args.seed, settings={"preset": args.preset, "set": args.set})
 
 
 def _config(name: str, args: argparse.Namespace) -> Config:
@@ -130,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", metavar="SOURCE", help="default: the recipe's")
     add("--minutes", metavar="M", type=positive_number, default=20.0, help="of training each (default: 20)")
     add("--count", metavar="N", type=whole_number(2), default=2000, help="held-out images, at most (default: 2000)")
+    add("--clock", choices=CLOCKS, default="wall", help="wall (default) or cpu")
     add("--backend", choices=BACKENDS, default=backend, help=f"default: {backend}")
     add("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change settings of all")
     add("--seed", metavar="N", type=whole_number(0), default=0, help="default: 0")
