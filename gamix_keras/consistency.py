@@ -16,7 +16,7 @@ def check_together(config: Config) -> None:
     Raises:
         UserError: For the first contradiction; it names one setting, what it should be and why.
     """
-    for check in (_image_size, _channels, _network, _scale, _likelihood, _latents, _moments, _critic, _devices):
+    for check in (_image_size, _channels, _network, _scale, _likelihood, _latents, _moments, _critic, _jit, _devices):
         check(config)
 
 
@@ -101,6 +101,11 @@ def _batch_moments(config: Config) -> None:
 def _critic(config: Config) -> None:
     if config.model.critic_spectral_norm and config.model.critic_norm != "none":
         _refuse("model.critic_norm", "none with model.critic_spectral_norm, which it would undo", config)
+
+
+def _jit(config: Config) -> None:
+    if config.backend == "torch" and config.training.jit == "true":
+        _refuse("training.jit", "auto or false on torch, whose compiler does not get through a training step", config)
 
 
 def _devices(config: Config) -> None:

@@ -113,7 +113,8 @@ def _title(row: Row) -> str:
 
 def measure(preset: str, task: dict[str, Any]) -> list[Row]:
     """Let the contestants of a preset take turns; returns their rows."""
-    jits = [jit for jit in JITS[keras.config.backend()] if task["jit"] in ("both", jit)] or [task["jit"]]
+    able = JITS[keras.config.backend()]
+    jits = [jit for jit in able if task["jit"] in ("both", jit)] or able
     found = list(contestants(preset, task["set"], task["precisions"], jits))
     turn = task["seconds"] / ROUNDS
     lengths = {_title(each.row): _steps(each.run, turn) for each in found}

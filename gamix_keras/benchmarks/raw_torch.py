@@ -14,7 +14,7 @@ class RawLoop:
     Args:
         model: Gives the networks, with their weights.
         objective: The numbers of the objective.
-        jit: Whether `torch.compile` compiles the step's losses.
+        jit: Always False here: `torch.compile` does not get through the step of the models.
     """
 
     def __init__(self, model: keras.Model, objective: Objective, jit: bool) -> None:
@@ -26,8 +26,7 @@ class RawLoop:
         pairs = zip(self.weights, objective.rates, strict=True)
         self.optimizers = [torch.optim.Adam(weights, lr=rate, betas=betas) for weights, rate in pairs]
         self.average = [weight.detach().clone() for weight in self.weights[0]] if objective.ema_decay else []
-        compiled = torch.compile if jit else lambda function: function
-        self.losses = compiled(self._autoencoder_loss), compiled(self._critic_loss)
+        self.losses = self._autoencoder_loss, self._critic_loss
 
     def run(self, images: np.ndarray, steps: int) -> float:
         """Train so many steps on a batch and return the last loss."""

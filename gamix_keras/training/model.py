@@ -125,7 +125,8 @@ class PhasedModel(_backend_steps(), keras.Model):
 
         Args:
             optimizer: name or instance for the first phase.
-            jit_compile: `"auto"` is True on JAX, False on PyTorch, and on TensorFlow True where there is a GPU.
+            jit_compile: `"auto"` is True on JAX, False on PyTorch (`torch.compile` does not get through a step), and on
+                TensorFlow True where there is a GPU.
             run_eagerly: as in Keras.
             steps_per_execution: as in Keras, which refuses more than 1 on PyTorch.
             **phase_optimizers: `critic_optimizer=` and the like, one per further phase; a phase without one gets a

@@ -16,7 +16,7 @@ class TorchSteps:
 
     @staticmethod
     def default_jit() -> bool:
-        """`torch.compile` costs minutes here and gains nothing."""
+        """`torch.compile` fails on the critic after minutes, and networks alone gain nothing by it on a CPU."""
         return False
 
     @staticmethod
