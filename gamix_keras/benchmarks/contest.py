@@ -36,12 +36,14 @@ class Contestant(NamedTuple):
         run: Trains so many steps, to their very end.
         flops: Of a step and image.
         reference: Title of the loop by hand that it is to be compared with, if any.
+        steps: Of every call, where that is settled.
     """
 
     row: Row
     run: Callable[[int], Any]
     flops: int | None = None
     reference: str | None = None
+    steps: int | None = None
 
 
 def faces(config: Config) -> np.ndarray:
@@ -103,8 +105,10 @@ def pythae_contestants(preset: str, changes: dict[str, Any], folder: Path, steps
     if images.shape[1:] == CELEBA_SHAPE:
         models["pythae, its networks"] = None
     for number, (loop, model) in enumerate(models.items()):
-        train = pythae_loop(model, images, steps, latent_dim, folder / str(number))
-        yield Contestant({**row, "loop": loop}, lambda _, train=train: train())
+        # Its own networks are so large that a step of theirs fills a turn.
+        length = 1 if model is None else steps
+        train = pythae_loop(model, images, length, latent_dim, folder / str(number))
+        yield Contestant({**row, "loop": loop}, lambda _, train=train: train(), steps=length)
 
 
 def _title(row: Row) -> str:
@@ -120,10 +124,9 @@ def measure(preset: str, task: dict[str, Any]) -> list[Row]:
     lengths = {_title(each.row): _steps(each.run, turn) for each in found}
     with tempfile.TemporaryDirectory() as folder:
         if keras.config.backend() == "torch":
-            few = max(lengths.values())
-            for each in pythae_contestants(preset, task["set"], Path(folder), few):
-                found.append(each)
-                lengths[_title(each.row)] = few
+            peers = list(pythae_contestants(preset, task["set"], Path(folder), max(lengths.values())))
+            lengths |= {_title(each.row): each.steps for each in peers if each.steps}
+            found += peers
         return _rows(found, lengths, turn)
 
 
