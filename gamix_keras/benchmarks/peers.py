@@ -74,7 +74,8 @@ def _wrapped(model: keras.Model) -> tuple[object, object]:
             self.network = model.encoder
 
         def forward(self, x):  # noqa: ANN001, ANN202
-            mean, log_var = self.network(x.permute(0, 2, 3, 1), training=True)
+            # In the order in which our networks are fastest; a view of pythae's would keep its own.
+            mean, log_var = self.network(x.permute(0, 2, 3, 1).contiguous(), training=True)
             return ModelOutput(embedding=mean, log_covariance=log_var)
 
     class Decoder(BaseDecoder):
