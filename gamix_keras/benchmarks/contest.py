@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from gamix_keras import assembly
+from gamix_keras.benchmarks import record
 from gamix_keras.benchmarks.arithmetic import convolution_peak, step_flops
 from gamix_keras.benchmarks.objective import objective
 from gamix_keras.benchmarks.peers import CELEBA_SHAPE, has_pythae, pythae_loop
@@ -34,6 +35,7 @@ class Contestant(NamedTuple):
     Attributes:
         row: What it is; the measurements are added.
         run: Trains so many steps, to their very end.
+        timed: Whether that returns the seconds that count; otherwise all do.
         flops: Of a step and image.
         reference: Title of the loop by hand that it is to be compared with, if any.
         steps: Of every call, where that is settled.
@@ -44,6 +46,7 @@ class Contestant(NamedTuple):
     flops: int | None = None
     reference: str | None = None
     steps: int | None = None
+    timed: bool = False
 
 
 def faces(config: Config) -> np.ndarray:
@@ -53,11 +56,30 @@ def faces(config: Config) -> np.ndarray:
     return (source.load(np.arange(size)) / 127.5 - 1.0).astype("float32")
 
 
-def fitting(model: keras.Model, images: np.ndarray) -> Callable[[int], Any]:
-    """Return what trains a model by Keras's `fit` on one batch, again and again."""
+class StepsTimer(keras.callbacks.Callback):
+    """The seconds of a call of `fit` from its first step on: what comes before is paid once in a training."""
 
-    def fit(steps: int) -> keras.callbacks.History:
-        return model.fit(_repeated(images, steps), steps_per_epoch=steps, shuffle=False, verbose=0)
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Nothing is running yet."""
+        self.start = None
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start with the first step."""
+        self.start = self.start or time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop with the last step, which is done when its logs are there."""
+        float((logs or {})["loss"])
+        self.seconds = time.perf_counter() - self.start
+
+
+def fitting(model: keras.Model, images: np.ndarray) -> Callable[[int], float]:
+    """Return what trains a model by Keras's `fit` on one batch, again and again, and returns the steps' seconds."""
+
+    def fit(steps: int) -> float:
+        timer = StepsTimer()
+        model.fit(_repeated(images, steps), steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[timer])
+        return timer.seconds
 
     return fit
 
@@ -87,9 +109,9 @@ def _of(config: Config, row: Row) -> Iterator[Contestant]:
         by_hand = loop(assembly.build_model(config), numbers, config.training.jit == "true")
         yield Contestant({**row, "loop": "by hand"}, lambda steps: by_hand.run(images, steps))
     model = assembly.build_model(config)
-    yield Contestant({**row, "loop": "fit"}, fitting(model, images), step_flops(model), raw)
+    yield Contestant({**row, "loop": "fit"}, fitting(model, images), step_flops(model), raw, timed=True)
     vae = assembly.build_model(config.updated({"model.name": "vae"}))
-    yield Contestant({**row, "loop": "VAE, fit"}, fitting(vae, images), step_flops(vae))
+    yield Contestant({**row, "loop": "VAE, fit"}, fitting(vae, images), step_flops(vae), timed=True)
 
 
 def pythae_contestants(preset: str, changes: dict[str, Any], folder: Path, steps: int) -> Iterator[Contestant]:
@@ -141,10 +163,10 @@ def _steps(run: Callable[[int], Any], turn: float) -> int:
 def _rows(found: list[Contestant], lengths: dict[str, int], turn: float) -> list[Row]:
     able = {_title(each.row): each for each in found if "not installed" not in each.row["loop"]}
 
-    def call(title: str, each: Contestant) -> Callable[[], int]:
-        def run() -> int:
-            each.run(lengths[title])
-            return lengths[title] * each.row["batch"]
+    def call(title: str, each: Contestant) -> record.Call:
+        def run() -> int | tuple[int, float]:
+            found, count = each.run(lengths[title]), lengths[title] * each.row["batch"]
+            return (count, found) if each.timed else count
 
         return run
 

@@ -6,9 +6,9 @@
 Each backend has a process of its own, in which its contestants take turns, several rounds of each: `fit` of the
 recipe's model; the same networks trained by a loop written by hand in the backend's own words (tf.function, jax.jit,
 autograd); the plain VAE; and under torch pythae's VAE, trained by its own trainer, with our networks and with its own
-(where pythae is installed). All see one batch of drawn faces, which is in memory. `of by hand` is the median ratio of
-the rounds; `of the peak` is the arithmetic of the step over the fastest convolution of that precision that any backend
-reached on this machine.
+(where pythae is installed). All see one batch of drawn faces, which is in memory. `fit` is timed from its first step
+on: what it does before comes once in a training. `of by hand` is the median ratio of the rounds; `of the peak` is the
+arithmetic of the step over the fastest convolution of that precision that any backend reached on this machine.
 """
 
 import argparse

@@ -21,6 +21,11 @@ def test_calls_take_turns_and_are_counted():
     assert all(speed > 0 for speeds in found.values() for speed in speeds)
 
 
+def test_a_call_may_say_which_of_its_seconds_count():
+    (speed,) = record.rates({"one": lambda: (6, 3.0)}, seconds=1e-9, rounds=1)["one"]
+    assert speed == 2.0
+
+
 def test_a_ratio_is_the_median_over_the_rounds():
     assert record.against({"mine": [2.0, 9.0, 4.0], "other": [1.0, 1.0, 2.0]}, "mine", "other") == 2.0
 
