@@ -67,7 +67,7 @@ class _ScaledNLL(ImageLoss):
             Shape (B,), nats.
         """
         location, log_scale = self._parts(images, output)
-        return _sum(self._density_terms(images, location, log_scale))
+        return self._densities(images, location, log_scale)
 
     def location(self, output: Tensor) -> Tensor:
         """The part of the decoder's output that is an image, (B, H, W, C), unbounded."""
@@ -88,7 +88,7 @@ class _ScaledNLL(ImageLoss):
             return output, ops.convert_to_tensor(math.log(self.scale), dtype="float32")
         return location, soft_floor(log_scale)
 
-    def _density_terms(self, images: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
+    def _densities(self, images: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
         raise NotImplementedError
 
     def _optimal_log_scale(self, images: Tensor, location: Tensor) -> Tensor:
@@ -99,8 +99,24 @@ class _ScaledNLL(ImageLoss):
         return {**super().get_config(), "scale": self.scale}
 
 
+class _DistanceNLL(_ScaledNLL):
+    """sum distance(x, y) / s^power + log s + constant; a scale that all pixels share is applied to the sum."""
+
+    power: float
+    constant: float
+
+    def _densities(self, images: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
+        distances, factor = self._distances(images, location), ops.exp(-self.power * log_scale)
+        if self.scale == "per_pixel":
+            return _sum(distances * factor + log_scale + self.constant)
+        return _sum(distances) * factor + math.prod(location.shape[1:]) * (log_scale + self.constant)
+
+    def _distances(self, images: Tensor, location: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
 @keras.saving.register_keras_serializable("gamix_keras")
-class LaplaceNLL(_ScaledNLL):
+class LaplaceNLL(_DistanceNLL):
     """sum |x - y| / b + P log(2 b): the L1 reconstruction as a likelihood.
 
     GAMIX (Rivera 2024) writes w * mean |x - y| with w = 5000, which is this with b = P / w up to a constant:
@@ -118,15 +134,17 @@ class LaplaceNLL(_ScaledNLL):
         192.0
     """
 
-    def _density_terms(self, images: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
-        return ops.abs(images - location) * ops.exp(-log_scale) + log_scale + math.log(2.0)
+    power, constant = 1.0, math.log(2.0)
+
+    def _distances(self, images: Tensor, location: Tensor) -> Tensor:
+        return ops.abs(images - location)
 
     def _optimal_log_scale(self, images: Tensor, location: Tensor) -> Tensor:
         return ops.log(replicas.mean(ops.mean(ops.abs(images - location))) + 1e-12)
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
-class GaussianNLL(_ScaledNLL):
+class GaussianNLL(_DistanceNLL):
     """sum (x - y)^2 / (2 g^2) + P (log g + 0.5 log 2 pi), g the standard deviation of a pixel.
 
     The optimal g^2 is the mean of (x - y)^2.
@@ -138,8 +156,10 @@ class GaussianNLL(_ScaledNLL):
         ValueError: for another `scale`.
     """
 
-    def _density_terms(self, images: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
-        return 0.5 * ops.square((images - location) * ops.exp(-log_scale)) + log_scale + 0.5 * LOG_2PI
+    power, constant = 2.0, 0.5 * LOG_2PI
+
+    def _distances(self, images: Tensor, location: Tensor) -> Tensor:
+        return 0.5 * ops.square(images - location)
 
     def _optimal_log_scale(self, images: Tensor, location: Tensor) -> Tensor:
         return 0.5 * ops.log(replicas.mean(ops.mean(ops.square(images - location))) + 1e-12)
@@ -164,7 +184,7 @@ class DiscretisedLogisticNLL(_ScaledNLL):
             raise ValueError("DiscretisedLogisticNLL: scale: expected a number, learned or per_pixel; got 'optimal'.")
         super().__init__(scale, **kwargs)
 
-    def _density_terms(self, images: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
+    def _densities(self, images: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
         half_bin = 1.0 / 255.0
         precision = ops.exp(-log_scale)
         upper = (images - location + half_bin) * precision
@@ -172,7 +192,7 @@ class DiscretisedLogisticNLL(_ScaledNLL):
         # log(F(u) - F(l)) = log F(u) + log(1 - F(l)) + log(1 - exp(l - u)), exact and stable in both tails.
         inside = ops.log_sigmoid(upper) + ops.log_sigmoid(-lower) + ops.log(-ops.expm1(lower - upper))
         log_mass = ops.where(images > 1.0 - half_bin, ops.log_sigmoid(-lower), inside)
-        return -ops.where(images < -1.0 + half_bin, ops.log_sigmoid(upper), log_mass)
+        return -_sum(ops.where(images < -1.0 + half_bin, ops.log_sigmoid(upper), log_mass))
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
