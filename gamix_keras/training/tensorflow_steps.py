@@ -16,7 +16,7 @@ class TensorFlowSteps:
 
     @staticmethod
     def default_jit() -> bool:
-        """XLA pays on a GPU; on a CPU it is slower than TensorFlow's own kernels."""
+        """XLA pays on a GPU; on a CPU it gains some models little, and compiling delays the first step of all."""
         return bool(tf.config.list_physical_devices("GPU"))
 
     @staticmethod
