@@ -98,9 +98,9 @@ class GroupNormalization(keras.layers.Layer):
         return ops.cast(normalised(x, gain, bias), self.compute_dtype)
 
     def _by_torch(self, x: Any, gain: Any, bias: Any) -> Any:
-        from torch.nn.functional import group_norm
+        from gamix_keras.layers.torch_kernels import group_normalised
 
-        return group_norm(x.permute(0, 3, 1, 2), self.groups, gain, bias, self.epsilon).permute(0, 2, 3, 1)
+        return group_normalised(x, self.groups, gain, bias, self.epsilon)
 
     def _by_ops(self, x: Any, gain: Any, bias: Any) -> Any:
         mean = self._group_means(x)
