@@ -14,11 +14,10 @@ import keras
 import numpy as np
 
 from gamix_keras import assembly
-from gamix_keras.benchmarks import record
 from gamix_keras.benchmarks.arithmetic import convolution_peak, step_flops
 from gamix_keras.benchmarks.objective import objective
 from gamix_keras.benchmarks.peers import CELEBA_SHAPE, has_pythae, pythae_loop
-from gamix_keras.benchmarks.record import ROUNDS, Row, against, rates
+from gamix_keras.benchmarks.record import ROUNDS, Call, Row, against, rates
 from gamix_keras.config import Config
 from gamix_keras.data import batches, open_source
 from gamix_keras.data.tensorflow_images import import_tensorflow
@@ -163,7 +162,7 @@ def _steps(run: Callable[[int], Any], turn: float) -> int:
 def _rows(found: list[Contestant], lengths: dict[str, int], turn: float) -> list[Row]:
     able = {_title(each.row): each for each in found if "not installed" not in each.row["loop"]}
 
-    def call(title: str, each: Contestant) -> record.Call:
+    def call(title: str, each: Contestant) -> Call:
         def run() -> int | tuple[int, float]:
             found, count = each.run(lengths[title]), lengths[title] * each.row["batch"]
             return (count, found) if each.timed else count

@@ -16,7 +16,7 @@ class TensorFlowSteps:
 
     @staticmethod
     def default_jit() -> bool:
-        """XLA pays on a GPU; on a CPU it gains some models little, and compiling delays the first step of all."""
+        """XLA pays on a GPU; on a CPU it helps one model and not another, and delays every first step."""
         return bool(tf.config.list_physical_devices("GPU"))
 
     @staticmethod

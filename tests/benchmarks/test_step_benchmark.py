@@ -65,6 +65,17 @@ def test_the_peak_is_a_number():
     assert arithmetic.convolution_peak("float32", 1e-3, batch=1) > 0
 
 
+@pytest.mark.backend_free
+def test_fit_is_timed_from_its_first_step_to_its_last(monkeypatch):
+    timer, clock = contest.StepsTimer(), iter([5.0, 9.0])
+    monkeypatch.setattr(contest.time, "perf_counter", lambda: next(clock))
+    timer.on_epoch_begin(0)
+    timer.on_train_batch_begin(0)
+    timer.on_train_batch_begin(1)
+    timer.on_epoch_end(0, {"loss": 1.0})
+    assert timer.seconds == 4.0
+
+
 @pytest.mark.slow
 def test_a_contest_has_a_row_for_each_way_to_train():
     task = {"set": SMALL, "precisions": ["float32"], "jit": contest.JITS[backend()][0], "seconds": 0.1}
