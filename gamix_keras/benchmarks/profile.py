@@ -4,9 +4,9 @@
   python -m gamix_keras.benchmarks.profile --presets celeba64-light,celeba64 --model gamix --steps 20 --out profile.json
 
 `fit` trains a recipe's model on one batch of drawn faces. The time of an operation is its own, without that of the
-operations it calls; the whole is taken without the profiler, and what is left of it, give or take the
-machine's mood between the two, is Python and Keras. The bound is
-for a step that does nothing but its convolutions: no fusing and no other loop around the same networks gains more.
+operations it calls; the whole is taken without the profiler, and what is left of it is Python and Keras, give or take
+what the machine did meanwhile. The bound is for a step that does nothing but its convolutions: no fusing and no other
+loop around the same networks gains more.
 """
 
 import argparse
