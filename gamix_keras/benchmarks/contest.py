@@ -218,11 +218,12 @@ def main() -> None:
     keras.utils.set_random_seed(task["seed"])
     rows, losses = [], []
     for preset in task["presets"]:
-        rows += measure(preset, task)
+        rows += measure(preset, task) if task["seconds"] else []
         reduced = [precision for precision in task["precisions"] if precision != "float32"]
         if task["losses"]:
             losses += compare_losses(preset, task["set"], reduced, task["losses"])
-    peaks = {name: convolution_peak(DTYPES[name], min(2.0, task["seconds"])) for name in task["precisions"]}
+    timed = task["precisions"] if task["seconds"] else []
+    peaks = {name: convolution_peak(DTYPES[name], min(2.0, task["seconds"])) for name in timed}
     Path(task["out"]).write_text(json.dumps({"rows": rows, "losses": losses, "peaks": peaks}), encoding="utf-8")
 
 

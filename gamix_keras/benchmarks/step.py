@@ -1,7 +1,7 @@
 """How many images a second a whole training step takes, both phases, beside loops by hand, pythae and the arithmetic.
 
   python -m gamix_keras.benchmarks.step --presets celeba64-light,celeba64,paper-256 --seconds 60 --out step.json
-  python -m gamix_keras.benchmarks.step --presets paper-256 --set data.image_size=64 --batch 10 --losses 50
+  python -m gamix_keras.benchmarks.step --presets paper-256 --set data.image_size=64 --batch 10 --seconds 0 --losses 50
 
 Each backend has a process of its own, in which its contestants take turns, several rounds of each: `fit` of the
 recipe's model; the same networks trained by a loop written by hand in the backend's own words (tf.function, jax.jit,
@@ -22,7 +22,7 @@ from typing import Any
 
 from gamix_keras.benchmarks import record
 from gamix_keras.cli.environment import QUIET
-from gamix_keras.cli.options import name_list, positive_number, whole_number
+from gamix_keras.cli.options import name_list, not_negative_number, whole_number
 from gamix_keras.config import BACKENDS, parse_assignments
 from gamix_keras.presets import load_preset
 from gamix_keras.settings import UserError
@@ -46,6 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     parser = _parser()
     args = parser.parse_args(arguments)
+    if not args.seconds and not args.losses:
+        parser.error("--seconds: expected a number above 0 without --losses, got 0: nothing would be measured")
     try:
         changes = parse_assignments(args.set)
         changes |= {"training.batch_size": args.batch} if args.batch else {}
@@ -56,13 +58,16 @@ def main(arguments: list[str] | None = None) -> None:
     names = ("presets", "precisions", "jit", "seconds", "losses", "seed")
     task = {**{name: getattr(args, name) for name in names}, "set": changes}
     answers = {backend: run_backend(backend, task) for backend in args.backends}
-    peaks = {name: max(found["peaks"][name] for found in answers.values()) for name in args.precisions}
+    timed = args.precisions if args.seconds else []
+    peaks = {name: max(found["peaks"][name] for found in answers.values()) for name in timed}
     rows = [_with_share(row, peaks) for found in answers.values() for row in found["rows"]]
     losses = [row for found in answers.values() for row in found["losses"]]
-    print(record.table(rows, COLUMNS))
-    print("\nfastest convolution: " + ", ".join(f"{name} {peak / 1e9:,.0f} GFLOP/s" for name, peak in peaks.items()))
+    if rows:
+        print(record.table(rows, COLUMNS))
+        speeds = (f"{name} {peak / 1e9:,.0f} GFLOP/s" for name, peak in peaks.items())
+        print("\nfastest convolution: " + ", ".join(speeds) + "\n" * bool(losses))
     if losses:
-        print("\n" + record.table(losses, LOSSES))
+        print(record.table(losses, LOSSES))
     record.save(args.out, "step", rows, args.seed, peaks=peaks, losses=losses, settings=task)
 
 
@@ -80,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     choices = ("both", "true", "false")
     add("--jit", choices=choices, default="both", help="both (default): those that make sense on a backend")
     add("--batch", metavar="N", type=whole_number(2), help="default: the recipe's")
-    add("--seconds", metavar="S", type=positive_number, default=20.0, help="of each contestant (default: 20)")
+    seconds = "of each contestant (default: 20; 0: time nothing)"
+    add("--seconds", metavar="S", type=not_negative_number, default=20.0, help=seconds)
     add("--losses", metavar="N", type=whole_number(0), default=0, help="steps to compare precisions over (default: 0)")
     add("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change settings of the recipes")
     add("--seed", metavar="N", type=whole_number(0), default=0, help="of weights and noise (default: 0)")

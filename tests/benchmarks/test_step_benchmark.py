@@ -1,5 +1,6 @@
 """The training-step benchmark, on models that take no time."""
 
+import io
 import json
 import subprocess
 import sys
@@ -115,11 +116,36 @@ def test_the_table_and_the_file(tmp_path, monkeypatch, capsys):
     assert json.loads((tmp_path / "x.json").read_text())["rows"][1]["of_peak"] == 0.5
 
 
+def test_without_seconds_only_losses_are_compared(tmp_path, monkeypatch):
+    compared = {"worst": 0.01}
+    monkeypatch.setattr(contest, "compare_losses", lambda preset, changes, precisions, steps: [compared])
+    monkeypatch.setattr(contest, "measure", lambda preset, task: pytest.fail("timed"))
+    task = {"presets": ["faces-quick"], "precisions": ["float32", "mixed_bfloat16"], "seconds": 0, "losses": 2}
+    task |= {"set": {}, "seed": 0, "out": str(tmp_path / "answer.json")}
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(task)))
+    contest.main()
+    assert json.loads((tmp_path / "answer.json").read_text()) == {"rows": [], "losses": [compared], "peaks": {}}
+
+
 @pytest.mark.backend_free
-def test_a_mistake_is_one_line(capsys):
+def test_a_table_of_losses_alone(tmp_path, monkeypatch, capsys):
+    losses = [{"preset": "paper-256", "backend": "jax", "precision": "mixed_bfloat16", "steps": 50, "worst": 0.25}]
+    monkeypatch.setattr(step, "run_backend", lambda backend, task: {"rows": [], "losses": losses, "peaks": {}})
+    step.main(["--backends", "jax", "--seconds", "0", "--losses", "50"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[2] == "| paper-256 | jax | mixed_bfloat16 | 50 | 0.25 |"
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--set", "model.widht=3"], "model.width"), (["--seconds", "0"], "nothing would be measured")],
+)
+def test_a_mistake_is_one_line(capsys, arguments, said):
     with pytest.raises(SystemExit):
-        step.main(["--set", "model.widht=3"])
-    assert "model.width" in capsys.readouterr().err
+        step.main(arguments)
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.backend_free
