@@ -2,7 +2,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 BACKENDS := tensorflow jax torch
-# Two test processes with one thread each: more threads than cores make torch crawl.
+# Two test processes with one thread each: more threads than cores make torch crawl. Each takes whole files as long as
+# there are some, so what a file sets up is set up once, and helps the other at the end.
 TEST_ENV := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 CUDA_VISIBLE_DEVICES=
 # What JAX has compiled serves the tests after it, and the next run.
 TEST_ENV += JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 \
@@ -24,7 +25,7 @@ lint: $(VENV)/.all
 	$(BIN)/ruff format --check .
 
 $(addprefix test-,$(BACKENDS)): test-%: $(VENV)/.all
-	$(TEST_ENV) KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2
+	$(TEST_ENV) KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The lower bounds of setup.cfg, exactly, and what of the tests is fast. Old versions of one package deprecate what
 # others have changed since.
@@ -39,7 +40,7 @@ test-lowest:
 	$(LOWEST)/bin/python -m pip install --quiet -c $(LOWEST).txt -e ".[jax]" pytest pytest-xdist hypothesis scikit-image \
 		tensorboard
 	for backend in tensorflow jax; do \
-		$(TEST_ENV) KERAS_BACKEND=$$backend $(LOWEST)/bin/python -m pytest -n 2 \
+		$(TEST_ENV) KERAS_BACKEND=$$backend $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
 			-W ignore::DeprecationWarning $(LOWEST_TESTS) || exit 1; \
 	done
 

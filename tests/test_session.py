@@ -162,28 +162,34 @@ def test_asked_to_it_waits_for_room(whole, tmp_path, monkeypatch):
     assert_same(whole, run)
 
 
-@pytest.mark.parametrize("steps", [0, 2])
-def test_with_every_remedy_a_run_in_two_parts_is_the_run_in_one(tmp_path, monkeypatch, steps):
-    """Schedules, averaged weights and the critic's options resume to the bit; what is loaded is the average.
-
-    The cut is after one epoch and some of the three steps of the second.
-    """
+@pytest.fixture(scope="module")
+def remedied(tmp_path_factory):
+    """A run in one go with schedules, averaged weights and the critic's options."""
     remedies = {"loss.warmup": 1.5, "loss.warmup_shape": "cosine", "training.ema_decay": 0.8, "loss.r1_weight": 1.0}
     remedies |= {"loss.adversarial_start": 2.0, "loss.adversarial_ramp": 3.0, "loss.adaptive_weight": True}
     remedies |= {"model.critic_norm": "none", "model.critic_spectral_norm": True, "loss.momentum": 0.9}
     remedies |= {"training.epochs": 2, "training.checkpoint_steps": 1, "training.checkpoint_minutes": None}
-    config = Config().updated({**TINY, **remedies})
-    runs = [Run.create(tmp_path / name, config) for name in ("whole", "parts")]
-    session.train(runs[0], verbose=0)
+    run = Run.create(tmp_path_factory.mktemp("runs") / "remedied", Config().updated({**TINY, **remedies}))
+    session.train(run, verbose=0)
+    return run
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_with_every_remedy_a_run_in_two_parts_is_the_run_in_one(remedied, tmp_path, monkeypatch, steps):
+    """Schedules, averaged weights and the critic's options resume to the bit; what is loaded is the average.
+
+    The cut is after one epoch and some of the three steps of the second.
+    """
+    run = Run.create(tmp_path / "parts", remedied.config)
     with monkeypatch.context() as patch:
         kill_after(patch, 1, steps)
         with pytest.raises(Killed):
-            session.train(runs[1], verbose=0)
-    assert runs[1].latest_checkpoint().progress == (1, steps)
-    session.train(Run.open(runs[1].path), verbose=0)
-    assert_same(*runs)
-    left = runs[0].load_model(compile=True)
-    shown = runs[0].load_model()
+            session.train(run, verbose=0)
+    assert run.latest_checkpoint().progress == (1, steps)
+    session.train(Run.open(run.path), verbose=0)
+    assert_same(remedied, run)
+    left = remedied.load_model(compile=True)
+    shown = remedied.load_model()
     for average, variable in zip(left.ema.averages, shown.averaged_variables, strict=True):
         np.testing.assert_array_equal(numpy(average), numpy(variable))
     assert left.steps_done == 6
