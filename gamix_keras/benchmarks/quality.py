@@ -31,7 +31,7 @@ NETWORKS = {
     "light": {},
     "half": {"model.width": 16, "model.max_width": 128},
     "wide": {"model.width": 48, "model.max_width": 384},
-    "resnet": {"model.network": "resnet", "model.width": 32, "model.encoder_blocks": 1},
+    "resnet": {"model.network": "resnet", "model.width": 16, "model.encoder_blocks": 1},
     "transformer": {"model.network": "transformer", "model.width": 192},
 }
 DEFAULT_NETWORKS = ("light", "half", "resnet")
