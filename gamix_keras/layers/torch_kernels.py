@@ -1,5 +1,7 @@
 """What PyTorch computes by a kernel of its own much faster than by Keras's operations; imported on PyTorch only."""
 
+from collections.abc import Sequence
+
 import torch
 
 
@@ -9,3 +11,11 @@ def group_normalised(
     """Group normalisation of a map with the channels last, (B, H, W, C) to the same shape."""
     found = torch.nn.functional.group_norm(x.permute(0, 3, 1, 2), groups, gain, bias, epsilon)
     return found.permute(0, 2, 3, 1)
+
+
+def moved_towards(averages: Sequence[torch.Tensor], values: Sequence[torch.Tensor], gain: float | torch.Tensor) -> None:
+    """Move each of some tensors by a share of its way to another: a + gain (v - a), in place, all in three calls."""
+    with torch.no_grad():
+        ways = torch._foreach_sub([value.to(a.dtype) for a, value in zip(averages, values, strict=True)], averages)
+        torch._foreach_mul_(ways, gain)
+        torch._foreach_add_(averages, ways)

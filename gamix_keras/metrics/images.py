@@ -22,15 +22,21 @@ _LUMINANCE_CONSTANT, _CONTRAST_CONSTANT = 0.01**2, 0.03**2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
-def _unit_pair(images: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps both batches from [-1, 1] to [0, 1] in float32."""
+def _pair(images: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
+    """Both batches in float32."""
     images, reconstruction = ops.convert_to_tensor(images), ops.convert_to_tensor(reconstruction)
     if len(images.shape) != 4 or len(reconstruction.shape) != 4:
         raise ValueError(
             "images and reconstruction must be (B, H, W, C); "
             f"received shapes {tuple(images.shape)} and {tuple(reconstruction.shape)}"
         )
-    return 0.5 + 0.5 * ops.cast(images, "float32"), 0.5 + 0.5 * ops.cast(reconstruction, "float32")
+    return ops.cast(images, "float32"), ops.cast(reconstruction, "float32")
+
+
+def _unit_pair(images: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps both batches from [-1, 1] to [0, 1] in float32."""
+    x, y = _pair(images, reconstruction)
+    return 0.5 + 0.5 * x, 0.5 + 0.5 * y
 
 
 def mean_absolute_error(images: Tensor, reconstruction: Tensor) -> Tensor:
@@ -43,8 +49,9 @@ def mean_absolute_error(images: Tensor, reconstruction: Tensor) -> Tensor:
     Returns:
         (B,) float32 in [0, 1], 0 for equal images.
     """
-    x, y = _unit_pair(images, reconstruction)
-    return ops.mean(ops.abs(x - y), axis=(1, 2, 3))
+    x, y = _pair(images, reconstruction)
+    # The way to [0, 1] costs passes over both batches: its shift cancels, and its scale is applied to the means.
+    return ops.mean(ops.abs(x - y), axis=(1, 2, 3)) / 2.0
 
 
 def mean_squared_error(images: Tensor, reconstruction: Tensor) -> Tensor:
@@ -57,8 +64,8 @@ def mean_squared_error(images: Tensor, reconstruction: Tensor) -> Tensor:
     Returns:
         (B,) float32 in [0, 1], 0 for equal images.
     """
-    x, y = _unit_pair(images, reconstruction)
-    return ops.mean(ops.square(x - y), axis=(1, 2, 3))
+    x, y = _pair(images, reconstruction)
+    return ops.mean(ops.square(x - y), axis=(1, 2, 3)) / 4.0
 
 
 def peak_signal_to_noise(images: Tensor, reconstruction: Tensor) -> Tensor:
