@@ -46,6 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     parser = _parser()
     args = parser.parse_args(arguments)
+    if args.losses and set(args.precisions) <= {"float32"}:
+        parser.error("--losses: expected a precision besides float32 in --precisions, to compare with it; got none")
     if not args.seconds and not args.losses:
         parser.error("--seconds: expected a number above 0 without --losses, got 0: nothing would be measured")
     try:
@@ -58,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     names = ("presets", "precisions", "jit", "seconds", "losses", "seed")
     task = {**{name: getattr(args, name) for name in names}, "set": changes}
     answers = {backend: run_backend(backend, task) for backend in args.backends}
-    timed = args.precisions if args.seconds else []
+    timed = next(iter(answers.values()))["peaks"]
     peaks = {name: max(found["peaks"][name] for found in answers.values()) for name in timed}
     rows = [_with_share(row, peaks) for found in answers.values() for row in found["rows"]]
     losses = [row for found in answers.values() for row in found["losses"]]

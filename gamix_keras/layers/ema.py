@@ -54,7 +54,7 @@ class MovingAverage(keras.layers.Layer):
         self.steps.assign(steps)
         gain = self._gain(ops.maximum(steps - self.start, 1.0))
         if keras.config.backend() == "torch":
-            # To the bit the same, in half the time: in place, without a copy by `assign` of each.
+            # The same numbers in place and all at once; `assign` would copy each of them once more.
             from gamix_keras.layers.torch_kernels import moved_towards
 
             moved_towards([average.value for average in self.averages], [each.value for each in variables], gain)

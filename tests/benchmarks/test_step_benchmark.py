@@ -140,7 +140,11 @@ def test_a_table_of_losses_alone(tmp_path, monkeypatch, capsys):
 @pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--set", "model.widht=3"], "model.width"), (["--seconds", "0"], "nothing would be measured")],
+    [
+        (["--set", "model.widht=3"], "model.width"),
+        (["--seconds", "0"], "nothing would be measured"),
+        (["--seconds", "0", "--losses", "5", "--precisions", "float32"], "besides float32"),
+    ],
 )
 def test_a_mistake_is_one_line(capsys, arguments, said):
     with pytest.raises(SystemExit):
