@@ -18,6 +18,7 @@ from gamix_keras.benchmarks.arithmetic import convolution_peak, step_flops
 from gamix_keras.benchmarks.objective import objective
 from gamix_keras.benchmarks.peers import CELEBA_SHAPE, has_pythae, pythae_loop
 from gamix_keras.benchmarks.record import ROUNDS, Call, Row, against, rates
+from gamix_keras.cli.environment import keep_freed_memory
 from gamix_keras.config import Config
 from gamix_keras.data import batches, open_source
 from gamix_keras.data.tensorflow_images import import_tensorflow
@@ -215,6 +216,8 @@ def _losses(config: Config, steps: int) -> np.ndarray:
 def main() -> None:
     """Read a task from standard input, and write its rows to the file that it names."""
     task = json.load(sys.stdin)
+    if keras.config.backend() == "torch":
+        keep_freed_memory()  # as the command line does, for all contestants
     keras.utils.set_random_seed(task["seed"])
     rows, losses = [], []
     for preset in task["presets"]:

@@ -93,9 +93,9 @@ class GroupNormalization(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """(B, H, W, C) to the same shape; mean and variance in float32."""
-        x, gain, bias = (ops.cast(v, "float32") for v in (inputs, self.gamma, self.beta))
+        gain, bias = (ops.cast(v, "float32") for v in (self.gamma, self.beta))
         normalised = self._by_torch if keras.config.backend() == "torch" else self._by_ops
-        return ops.cast(normalised(x, gain, bias), self.compute_dtype)
+        return ops.cast(normalised(inputs, gain, bias), self.compute_dtype)
 
     def _by_torch(self, x: Any, gain: Any, bias: Any) -> Any:
         from gamix_keras.layers.torch_kernels import group_normalised
@@ -103,6 +103,7 @@ class GroupNormalization(keras.layers.Layer):
         return group_normalised(x, self.groups, gain, bias, self.epsilon)
 
     def _by_ops(self, x: Any, gain: Any, bias: Any) -> Any:
+        x = ops.cast(x, "float32")
         mean = self._group_means(x)
         factor = gain * ops.rsqrt(self._group_means(ops.square(x - mean)) + self.epsilon)
         return x * factor + (bias - mean * factor)

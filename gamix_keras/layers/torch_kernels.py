@@ -4,13 +4,23 @@ from collections.abc import Sequence
 
 import torch
 
+# Channels of a group that fill the vectors of PyTorch's kernel for short floating-point types on a CPU. On such groups
+# it takes half the time of a way through float32, on others two to three times as long.
+_VECTOR = 16
+
 
 def group_normalised(
     x: torch.Tensor, groups: int, gain: torch.Tensor, bias: torch.Tensor, epsilon: float
 ) -> torch.Tensor:
-    """Group normalisation of a map with the channels last, (B, H, W, C) to the same shape."""
-    found = torch.nn.functional.group_norm(x.permute(0, 3, 1, 2), groups, gain, bias, epsilon)
-    return found.permute(0, 2, 3, 1)
+    """Group normalisation of a map with the channels last, (B, H, W, C) to the same shape and type.
+
+    Gain and bias are float32, as are all sums.
+    """
+    planes = x.permute(0, 3, 1, 2)
+    if x.device.type == "cpu" and x.shape[-1] // groups % _VECTOR:
+        planes = planes.float()
+    found = torch.nn.functional.group_norm(planes, groups, gain, bias, epsilon)
+    return found.permute(0, 2, 3, 1).to(x.dtype)
 
 
 def moved_towards(averages: Sequence[torch.Tensor], values: Sequence[torch.Tensor], gain: float | torch.Tensor) -> None:
