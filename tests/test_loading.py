@@ -37,7 +37,7 @@ def test_a_run_is_loaded_as_it_would_be_by_hand(run):
 
 def test_a_run_that_was_not_measured_draws_from_what_it_has(run):
     bare = gamix_keras.load(run.path)
-    np.testing.assert_allclose(bare.sample(3, seed=5), numpy(bare.model.sample(3, seed=5)), atol=1e-6)
+    np.testing.assert_allclose(bare.sample(3, seed=5), numpy(bare.model.sample(3, seed=5)), atol=1e-5)
     assert bare.evaluation is None and not np.array_equal(bare.sample(2), bare.sample(2))
     fitted = gamix_keras.load(str(run.path), sampler="gaussian")
     assert type(gamix_keras.load(run.path).sampler) is type(fitted.sampler) is sampling.SAMPLERS["gaussian"]
@@ -56,7 +56,7 @@ def test_a_single_file_is_loaded_with_its_average_and_another_sampler_can_be_fit
     model = run.load_model()
     model.save(tmp_path / "one.keras")
     loaded, z = gamix_keras.load(tmp_path / "one.keras"), np.ones((2, 3), "float32")
-    np.testing.assert_allclose(loaded.decode(z), numpy(model.decode(z)), atol=1e-6)
+    np.testing.assert_allclose(loaded.decode(z), numpy(model.decode(z)), atol=1e-5)
     assert loaded.config is None and type(loaded.sampler) is sampling.SAMPLERS["prior"]
     images = np.random.default_rng(0).uniform(-1, 1, (8, 16, 16, 3)).astype("float32")
     assert type(loaded.with_sampler("gaussian", images).sampler) is sampling.SAMPLERS["gaussian"]
@@ -70,7 +70,7 @@ def test_a_two_stage_file_draws_from_its_second_stage(run, tmp_path):
     model.save(tmp_path / "two.keras")
     loaded = gamix_keras.load(tmp_path / "two.keras")
     assert type(loaded.sampler) is sampling.SAMPLERS["second_stage"]
-    np.testing.assert_allclose(loaded.sample(3, seed=2), numpy(model.sample(3, seed=2)), atol=1e-6)
+    np.testing.assert_allclose(loaded.sample(3, seed=2), numpy(model.sample(3, seed=2)), atol=1e-5)
 
 
 def test_what_cannot_be_loaded_is_told_in_one_line(tmp_path):

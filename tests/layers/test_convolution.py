@@ -26,7 +26,8 @@ def test_numbers_are_those_of_keras(kind, dtype):
     theirs.build(X.shape)
     theirs.set_weights(ours.get_weights())
     expected = numpy(ops.cast(theirs(X), "float32"))
-    np.testing.assert_allclose(numpy(ops.cast(ours(X), "float32")), expected, rtol=1e-6, atol=1e-6)
+    rounding = 1e-5 if dtype == "float32" else 1e-2  # processors sum bfloat16's products in orders of their own
+    np.testing.assert_allclose(numpy(ops.cast(ours(X), "float32")), expected, rtol=rounding, atol=rounding)
     assert ours.compute_output_shape(X.shape) == expected.shape
     assert ours(keras.Input(X.shape[1:])).shape == (None, *expected.shape[1:])
     assert round_trip(ours).get_config() == ours.get_config()

@@ -18,9 +18,9 @@ def _terms(model, training=False):
 
 def test_vae_loss_is_the_negative_elbo():
     terms = _terms(vae())
-    assert terms["loss"] == pytest.approx(terms["reconstruction"] + terms["kl"], rel=1e-6)
-    assert terms["elbo"] == pytest.approx(-terms["loss"], rel=1e-6)
-    assert _terms(vae(beta=4.0))["loss"] == pytest.approx(terms["reconstruction"] + 4 * terms["kl"], rel=1e-6)
+    assert terms["loss"] == pytest.approx(terms["reconstruction"] + terms["kl"], rel=1e-5)
+    assert terms["elbo"] == pytest.approx(-terms["loss"], rel=1e-5)
+    assert _terms(vae(beta=4.0))["loss"] == pytest.approx(terms["reconstruction"] + 4 * terms["kl"], rel=1e-5)
 
 
 def test_reconstruction_is_recomputed_by_hand():
@@ -74,14 +74,14 @@ def test_encode_decode_reconstruct_sample():
     model = vae()
     mean, log_var = model.encode(X)
     assert mean.shape == log_var.shape == (16, LATENT)
-    np.testing.assert_allclose(numpy(model.reconstruct(X)), numpy(model.decode(mean)), atol=1e-6)
+    np.testing.assert_allclose(numpy(model.reconstruct(X)), numpy(model.decode(mean)), atol=1e-5)
     np.testing.assert_allclose(model.predict(X, verbose=0), numpy(model.reconstruct(X)), atol=1e-5)
     samples = [numpy(model.sample(5, seed=s)) for s in (1, 1, 2)]
     assert samples[0].shape == (5, *SHAPE)
     np.testing.assert_array_equal(samples[0], samples[1])
     assert not np.allclose(samples[0], samples[2])
     cold = numpy(model.sample(2, seed=1, temperature=0.0))
-    np.testing.assert_allclose(cold[0], cold[1], atol=1e-6)
+    np.testing.assert_allclose(cold[0], cold[1], atol=1e-5)
     assert np.abs(cold).max() <= 1.0
     with pytest.raises(ValueError, match="count >= 1"):
         model.sample(0)
@@ -155,8 +155,8 @@ def test_capacity_pulls_the_kl_to_its_target_from_both_sides():
     for capacity in (0.0, kl + 3.0):
         model = vae(beta=10.0, capacity=capacity)
         terms = _terms(model)
-        assert terms["kl"] == pytest.approx(kl, rel=1e-6)
-        assert terms["loss"] == pytest.approx(terms["reconstruction"] + 10.0 * abs(kl - capacity), rel=1e-6)
+        assert terms["kl"] == pytest.approx(kl, rel=1e-5)
+        assert terms["loss"] == pytest.approx(terms["reconstruction"] + 10.0 * abs(kl - capacity), rel=1e-5)
     assert round_trip(model).capacity == capacity and vae().capacity_target is None
     model.capacity_target.assign(kl)
     assert _terms(model)["loss"] == pytest.approx(terms["reconstruction"], rel=1e-5)

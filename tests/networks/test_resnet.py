@@ -53,7 +53,7 @@ def test_published_normalisation_never_looks_at_the_batch():
     images = numbers((4, 16, 16, 3))
     before = [keras.ops.convert_to_numpy(v) + 0.0 for v in encoder.non_trainable_variables]
     trained = [keras.ops.convert_to_numpy(out) for out in encoder(images, training=True)]
-    np.testing.assert_allclose(trained, outputs(encoder, images), rtol=1e-6)
+    np.testing.assert_allclose(trained, outputs(encoder, images), rtol=1e-4, atol=1e-6)
     for old, new in zip(before, encoder.non_trainable_variables, strict=True):
         np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(new))
 
