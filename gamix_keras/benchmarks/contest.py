@@ -216,8 +216,7 @@ def _losses(config: Config, steps: int) -> np.ndarray:
 def main() -> None:
     """Read a task from standard input, and write its rows to the file that it names."""
     task = json.load(sys.stdin)
-    if keras.config.backend() == "torch":
-        keep_freed_memory()  # as the command line does, for all contestants
+    keep_freed_memory()  # as the command line does, for all contestants
     keras.utils.set_random_seed(task["seed"])
     rows, losses = [], []
     for preset in task["presets"]:

@@ -7,6 +7,7 @@ The folder holds JPEG files of CelebA's size (178 x 218), drawn by the package a
 archive holds the same images in that size. Every source is shuffled, cropped, resized, mirrored and brought to [-1, 1];
 `cold` decodes every image, `cached` finds it decoded. The bare decoder is `tf.io.decode_jpeg` on the same files, in
 parallel, in batches, and nothing else. All take turns, several rounds of each; a ratio is the median over the rounds.
+A second table says what the stages of a cold folder take of the processor, beside the bare decoder.
 With --files a folder of that many files (links to the few that were drawn) is listed and read up to its first batch, in
 a process of its own.
 """
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 from gamix_keras.benchmarks import record
-from gamix_keras.cli.environment import QUIET
+from gamix_keras.cli.environment import QUIET, keep_freed_memory
 from gamix_keras.cli.options import positive_number, whole_number
 
 WIDTH, HEIGHT, QUALITY = 178, 218, 90
@@ -35,6 +36,7 @@ DRAWN = 256
 MOST_LINKS = 30_000  # a file system allows about 65,000 names of one file
 BARE = "tf.io.decode_jpeg alone"
 COLUMNS = {"source": "source", "images_per_second": "images/s", "of_bare": "of the bare decoder"}
+STAGES = {"stage": "stage of a cold folder", "microseconds": "CPU microseconds an image"}
 LISTING = {"files": "files", "listed": "listed, s", "first_batch": "first batch, s", "rss_mib": "peak memory, MiB"}
 Pass = Callable[[], int]
 
@@ -98,6 +100,52 @@ def passes(folder: Path, args: argparse.Namespace) -> dict[str, Pass]:
     return found
 
 
+def stages(paths: list[str], size: int, batch: int) -> dict[str, record.Call]:
+    """Return, by title, what a cold folder does one after the other; each counts the processor's time, of all threads.
+
+    Raises:
+        ValueError: Where a file is no plain JPEG of the first one's size.
+    """
+    from gamix_keras.data.decoding import fit_images, read_file
+    from gamix_keras.data.jpeg import plain_header
+    from gamix_keras.data.pixels import to_unit_range
+    from gamix_keras.data.tensorflow_images import jpeg_decoder
+
+    some = [paths[first : first + batch] for first in range(0, min(len(paths), 8 * batch), batch)]
+    files = [[read_file(path) for path in part] for part in some]
+    headers = {plain_header(data) for part in files for data in part}
+    if len(headers) != 1 or None in headers:
+        raise ValueError("expected plain JPEG files of one size")
+    reduction = headers.pop().reduction(size)
+    decode = jpeg_decoder(reduction, 3)
+    decoded = [decode(part) for part in files]
+    fitted = [fit_images(part, size) for part in decoded]
+    return {
+        BARE: _counting_processor_time(bare_decoder([path for part in some for path in part], batch)),
+        "read": _stage(lambda part: [read_file(path) for path in part], some),
+        f"decode at 1/{reduction}": _stage(decode, files),
+        "crop and resize": _stage(lambda part: fit_images(part, size), decoded),
+        "to [-1, 1]": _stage(to_unit_range, fitted),
+    }
+
+
+def _stage(work: Callable[[Any], Any], parts: Sequence[Any]) -> record.Call:
+    def once() -> int:
+        for part in parts:
+            work(part)
+        return sum(len(part) for part in parts)
+
+    return _counting_processor_time(once)
+
+
+def _counting_processor_time(once: Pass) -> record.Call:
+    def timed() -> tuple[int, float]:
+        start = time.process_time()
+        return once(), time.process_time() - start
+
+    return timed
+
+
 def listing(count: int, size: int, batch: int) -> record.Row:
     """List a folder of so many files and read its first batch, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -132,11 +180,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     args = _parser().parse_args(arguments)
     os.environ.update({**QUIET, "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow")})
+    keep_freed_memory()  # as the command line does
     if args.listing:
         print(json.dumps(_list(args.listing, args.size, args.batch)))
         return
     with tempfile.TemporaryDirectory() as folder:
         found = record.rates(passes(Path(folder), args), args.seconds)
+        paths = sorted(str(file) for file in (Path(folder) / "files").iterdir())
+        parts = record.rates(stages(paths, args.size, args.batch), args.seconds / 4)
     rows = [
         {
             "source": title,
@@ -146,11 +197,13 @@ def main(arguments: list[str] | None = None) -> None:
         for title, speeds in found.items()
     ]
     print(record.table(rows, COLUMNS))
+    taken = [{"stage": title, "microseconds": 1e6 / median(speeds)} for title, speeds in parts.items()]
+    print("\n" + record.table(taken, STAGES))
     large = listing(args.files, args.size, args.batch) if args.files else None
     if large:
         print("\n" + record.table([large], LISTING))
     settings = {"images": args.images, "batch": args.batch, "size": args.size, "seconds": args.seconds}
-    record.save(args.out, "pipeline", rows, 0, listing=large, settings=settings)
+    record.save(args.out, "pipeline", rows, 0, stages=taken, listing=large, settings=settings)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -38,15 +38,15 @@ def prepare(backend: str) -> None:
     if "keras" in sys.modules and (running := sys.modules["keras"].config.backend()) != backend:
         raise UserError(f"--backend: expected {running}, on which Keras runs in this process, got {backend}")
     os.environ["KERAS_BACKEND"] = backend
-    if backend == "torch":
-        keep_freed_memory()
+    keep_freed_memory()
 
 
 def keep_freed_memory() -> None:
     """Let the C library keep up to 1 GiB of freed memory instead of handing it back to the system; glibc only.
 
-    PyTorch asks the C library for every map anew. Large ones come straight from the system by default, page by page,
-    each cleared first: on two CPU cores, where a step is short, that is a tenth and more of a training's time.
+    PyTorch and the decoding of images ask the C library for every map anew. Large ones come straight from the system by
+    default, page by page, each cleared first: on two CPU cores, where a step is short, that is a tenth and more of the
+    time of both.
     """
     try:
         set_option = ctypes.CDLL(None).mallopt

@@ -8,6 +8,7 @@ from image_files import encoded, picture
 from PIL import Image
 
 from gamix_keras.config import UserError
+from gamix_keras.data import decoding
 from gamix_keras.data.decoding import BrokenImage, centre_box, decode_image, fit_images, load_image, read_file
 
 pytestmark = pytest.mark.backend_free
@@ -150,11 +151,15 @@ def test_damaged_bytes_never_raise_anything_else():
                 assert str(error)
 
 
-def test_arrays_are_fitted_as_files_are():
-    image = picture(5, 21, 30)
-    for size in (8, 21, 40):
-        expected = decode_image(encoded(image, "PNG"), size, 3)
-        np.testing.assert_array_equal(fit_images(np.asarray(image)[None], size)[0], expected)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(21, 30), (30, 21), (21, 21)])
+def test_arrays_are_fitted_together_as_files_are_one_by_one(monkeypatch, channels, height, width):
+    monkeypatch.setattr(decoding, "_TOGETHER_BYTES", 3 * height * width * channels)  # 7 images: 3, 3 and 1
+    pictures = [picture(seed, height, width).convert("L" if channels == 1 else "RGB") for seed in range(7)]
+    images = np.stack([np.asarray(each).reshape(height, width, channels) for each in pictures])
+    for size in (8, 20, 21, 40):
+        expected = [decode_image(encoded(each, "PNG"), size, channels) for each in pictures]
+        np.testing.assert_array_equal(fit_images(images, size), expected)
 
 
 def test_files_that_are_no_files(tmp_path):
