@@ -13,8 +13,14 @@ from gamix_keras.benchmarks.objective import Objective
 State = Any
 
 
+def _as_it_is(weight: jax.Array) -> jax.Array:
+    return weight
+
+
 class RawLoop:
     """Both phases in one `jax.jit` that donates its state, with the networks of a model and no more than its losses.
+
+    The networks' constraints hold here too: without them it would be another model.
 
     Args:
         model: Gives the networks, with their weights.
@@ -27,6 +33,8 @@ class RawLoop:
         values = [[jnp.copy(v.value) for v in network.trainable_variables] for network in self.networks]
         self.fixed = [[v.value for v in network.non_trainable_variables] for network in self.networks]
         groups = {"autoencoder": values[:2], "critic": values[2]}
+        rules = [[v.constraint or _as_it_is for v in network.trainable_variables] for network in self.networks]
+        self.rules = {"autoencoder": rules[:2], "critic": rules[2]}
         zeros = functools.partial(jax.tree.map, jnp.zeros_like)
         self.state = {name: (weights, zeros(weights), zeros(weights)) for name, weights in groups.items()}
         self.state |= {"step": jnp.zeros(()), "average": jax.tree.map(jnp.copy, groups["autoencoder"])}
@@ -43,13 +51,18 @@ class RawLoop:
         gradient = jax.value_and_grad(self._autoencoder_loss, has_aux=True)
         weights, critic = state["autoencoder"][0], state["critic"][0]
         (loss, output), gradients = gradient(weights, critic, images, jax.random.key(step.astype(int)))
-        state["autoencoder"] = self._adam(state["autoencoder"], gradients, step, self.numbers.rates[0])
+        self._move(state, "autoencoder", gradients, step, self.numbers.rates[0])
         gradients = jax.grad(self._critic_loss)(critic, images, jax.lax.stop_gradient(output))
-        state["critic"] = self._adam(state["critic"], gradients, step, self.numbers.rates[1])
+        self._move(state, "critic", gradients, step, self.numbers.rates[1])
         if decay := self.numbers.ema_decay:
             move = lambda average, weight: average + (1.0 - decay) * (weight - average)  # noqa: E731
             state["average"] = jax.tree.map(move, state["average"], state["autoencoder"][0])
         return {**state, "step": step}, loss
+
+    def _move(self, state: State, name: str, gradients: State, step: jax.Array, rate: float) -> None:
+        weights, means, squares = self._adam(state[name], gradients, step, rate)
+        weights = jax.tree.map(lambda rule, weight: rule(weight), self.rules[name], weights)
+        state[name] = weights, means, squares
 
     def _adam(self, slots: State, gradients: State, step: jax.Array, rate: float) -> State:
         first, second = self.numbers.beta_1, 0.999

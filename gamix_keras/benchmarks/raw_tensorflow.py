@@ -10,6 +10,8 @@ from gamix_keras.benchmarks.objective import Objective
 class RawLoop:
     """Both phases in one `tf.function`, with the networks of a model and no more than its losses.
 
+    The networks' constraints hold here too: without them it would be another model.
+
     Args:
         model: Gives the networks, with their weights.
         objective: The numbers of the objective.
@@ -20,10 +22,10 @@ class RawLoop:
         self.encoder, self.decoder, self.critic = model.encoder, model.decoder, model.critic
         self.numbers = objective
         self.optimizers = [keras.optimizers.Adam(rate, beta_1=objective.beta_1) for rate in objective.rates]
-        self.weights = [
-            [variable.value for network in networks for variable in network.trainable_variables]
-            for networks in ((self.encoder, self.decoder), (self.critic,))
-        ]
+        groups = ((self.encoder, self.decoder), (self.critic,))
+        variables = [[v for network in group for v in network.trainable_variables] for group in groups]
+        self.weights = [[variable.value for variable in group] for group in variables]
+        self.rules = [[(v.value, v.constraint) for v in group if v.constraint] for group in variables]
         for optimizer, weights in zip(self.optimizers, self.weights, strict=True):
             optimizer.build(weights)
         self.average = [tf.Variable(weight) for weight in self.weights[0]] if objective.ema_decay else []
@@ -49,6 +51,8 @@ class RawLoop:
     def _apply(self, phase: int, tape: tf.GradientTape, loss: tf.Tensor) -> None:
         weights = self.weights[phase]
         self.optimizers[phase].apply(tape.gradient(loss, weights), weights)
+        for weight, rule in self.rules[phase]:
+            weight.assign(rule(weight))
 
     def _autoencoder_loss(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         numbers = self.numbers

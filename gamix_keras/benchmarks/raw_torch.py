@@ -11,6 +11,8 @@ from gamix_keras.benchmarks.objective import Objective
 class RawLoop:
     """Both phases with autograd and `torch.optim.Adam`, with the networks of a model and no more than its losses.
 
+    The networks' constraints hold here too: without them it would be another model.
+
     Args:
         model: Gives the networks, with their weights.
         objective: The numbers of the objective.
@@ -21,7 +23,9 @@ class RawLoop:
         self.encoder, self.decoder, self.critic = model.encoder, model.decoder, model.critic
         self.numbers = objective
         groups = ((self.encoder, self.decoder), (self.critic,))
-        self.weights = [[v.value for network in group for v in network.trainable_variables] for group in groups]
+        variables = [[v for network in group for v in network.trainable_variables] for group in groups]
+        self.weights = [[variable.value for variable in group] for group in variables]
+        self.rules = [[(v.value, v.constraint) for v in group if v.constraint] for group in variables]
         betas = (objective.beta_1, 0.999)
         pairs = zip(self.weights, objective.rates, strict=True)
         self.optimizers = [torch.optim.Adam(weights, lr=rate, betas=betas) for weights, rate in pairs]
@@ -47,6 +51,9 @@ class RawLoop:
         self.optimizers[phase].zero_grad()
         loss.backward(inputs=self.weights[phase])
         self.optimizers[phase].step()
+        with torch.no_grad():
+            for weight, rule in self.rules[phase]:
+                weight.copy_(rule(weight))
 
     def _autoencoder_loss(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         mean, log_var = self.encoder(images, training=True)

@@ -9,7 +9,7 @@ from importlib import import_module
 import keras
 import numpy as np
 import pytest
-from harness import backend, critic, decoder, encoder
+from harness import backend, critic, decoder, encoder, numpy
 from tiny import TINY
 
 from gamix_keras import assembly
@@ -37,6 +37,21 @@ def test_the_loop_by_hand_minimises_the_same_loss():
     # The noise is not the same.
     np.testing.assert_allclose(by_hand, fitted, rtol=0.02)
     assert by_hand[-1] < by_hand[0]
+
+
+def test_the_loop_by_hand_keeps_to_the_constraints_of_the_networks():
+    model = assembly.build_model(small())
+    for network in (model.decoder, model.critic):
+        network.trainable_variables[0].constraint = keras.ops.zeros_like
+    jit = contest.JITS[backend()][0] == "true"
+    loop = import_module(f"gamix_keras.benchmarks.raw_{backend()}").RawLoop(model, objective(small()), jit)
+    loop.run(contest.faces(small()), 1)
+    if backend() == "jax":
+        loop.weights = [keras.tree.flatten(loop.state[phase][0]) for phase in ("autoencoder", "critic")]
+    own = [[float(abs(numpy(weight)).sum()) for weight in group] for group in loop.weights]
+    first_of_decoder = len(model.encoder.trainable_variables)
+    assert own[0][first_of_decoder] == 0.0 == own[1][0]
+    assert own[0][0] > 0.0
 
 
 @pytest.mark.backend_free
