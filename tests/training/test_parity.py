@@ -1,9 +1,10 @@
-"""The same weights and batches give the same logs on the three backends, in three processes."""
+"""The same weights and batches give the same logs on the backends that are installed, in a process each."""
 
 import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from harness import gamix, images, vae
 
 HERE = Path(__file__).parent
+BACKENDS = ("tensorflow", "jax", "torch")
 KINDS = ("vae", "gan", "running", "critic")
 PROGRAM = "import sys; sys.path[:0] = sys.argv[1].split(':'); import test_parity; test_parity.main(*sys.argv[2:])"
 
@@ -39,20 +41,23 @@ def main(folder):
 
 
 @pytest.mark.backend_free
-def test_three_backends_log_the_same(tmp_path):
+def test_the_installed_backends_log_the_same(tmp_path):
+    first, *others = [name for name in BACKENDS if find_spec(name)]  # all three in `make test`, two in `make test-lowest`
+    if not others:
+        pytest.skip("it takes two backends")
     for kind in KINDS:
         _model(kind).save_weights(tmp_path / f"{kind}.weights.h5")
     paths = f"{HERE}:{HERE.parent}"
     logs = {}
-    for name in ("tensorflow", "jax", "torch"):
+    for name in (first, *others):
         environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-c", PROGRAM, paths, str(tmp_path)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         logs[name] = json.loads(done.stdout.strip().splitlines()[-1])
-    for name in ("jax", "torch"):
+    for name in others:
         for kind in KINDS:
-            assert set(logs[name][kind]) == set(logs["tensorflow"][kind])
-            for term, values in logs["tensorflow"][kind].items():
+            assert set(logs[name][kind]) == set(logs[first][kind])
+            for term, values in logs[first][kind].items():
                 got, message = logs[name][kind][term], f"{name} {kind} {term}"
                 np.testing.assert_allclose(got, values, rtol=1e-4, atol=1e-4, err_msg=message)
