@@ -42,7 +42,7 @@ def main(folder):
 
 @pytest.mark.backend_free
 def test_the_installed_backends_log_the_same(tmp_path):
-    first, *others = [name for name in BACKENDS if find_spec(name)]  # all three in `make test`, two in `make test-lowest`
+    first, *others = [name for name in BACKENDS if find_spec(name)]  # `make test-lowest` has two
     if not others:
         pytest.skip("it takes two backends")
     for kind in KINDS:
