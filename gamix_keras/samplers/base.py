@@ -15,6 +15,7 @@ from gamix_keras.samplers.posteriors import Posteriors
 Tensor = Any
 # Rows that `sample` maps at once: bounds the memory of a mixture with many components.
 _ROWS = 4096
+_FAR = 5.0
 
 
 class Sampler(keras.layers.Layer):
@@ -149,6 +150,7 @@ def truncate(noise: Tensor, bound: Any) -> Tensor:
     root = math.sqrt(2.0)
     bound = ops.cast(bound, "float32")
     inner = root * ops.erfinv(ops.erf(bound / root) * ops.erf(noise / root))
-    # erf is 1 from 5.5 on in float32, and its inverse infinite there.
     largest = ops.minimum(bound, ops.abs(noise))
+    # In float32 erf has few digits below 1 from 5 on: its inverse is infinite there or, by some releases of JAX, 5.09.
+    inner = ops.where(largest > _FAR, ops.sign(noise) * largest, inner)
     return ops.clip(inner, -largest, largest)
