@@ -65,11 +65,14 @@ def bare_decoder(paths: list[str], batch: int) -> Pass:
     """Return a pass over files by TensorFlow's decoder alone."""
     import tensorflow as tf
 
+    from gamix_keras.data.tensorflow_images import untuned
+
     def decode(path: Any) -> Any:
         return tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
 
-    dataset = tf.data.Dataset.from_tensor_slices(paths).map(decode, tf.data.AUTOTUNE, deterministic=True)
-    return _passing(dataset.batch(batch).prefetch(2))
+    at_once = 2 * (os.cpu_count() or 1)
+    dataset = tf.data.Dataset.from_tensor_slices(paths).map(decode, at_once, deterministic=True)
+    return _passing(untuned(dataset.batch(batch).prefetch(2)))
 
 
 def our_pass(spec: str, size: int, batch: int, cache: str, count: int) -> Pass:

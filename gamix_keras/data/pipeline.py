@@ -15,7 +15,7 @@ from gamix_keras.config import UserError
 from gamix_keras.data.base import Source
 from gamix_keras.data.pixels import to_unit_range
 from gamix_keras.data.reader import BatchReader
-from gamix_keras.data.tensorflow_images import has_tensorflow, import_tensorflow
+from gamix_keras.data.tensorflow_images import has_tensorflow, import_tensorflow, untuned
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Tensor = Any
 Augmentation = Callable[[Tensor], Tensor]
 
-_AT_ONCE = 2  # while one batch waits for its files, another is decoded
+_AT_ONCE = 4  # while one batch waits for its files or for Python's lock, others are decoded
 _AHEAD = 4
 
 
@@ -85,7 +85,9 @@ def batches(
     tf = import_tensorflow()
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return dataset.prefetch(_AHEAD).with_options(options)
+    # A batch that is read blocks its thread, and its decoder wants some of TensorFlow's own.
+    options.threading.private_threadpool_size = 2 * _AT_ONCE
+    return untuned(dataset.prefetch(_AHEAD).with_options(options))
 
 
 def _check_start(reader: BatchReader, epochs: int | None, epoch: int, step: int) -> None:
