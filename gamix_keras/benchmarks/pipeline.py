@@ -35,6 +35,7 @@ WIDTH, HEIGHT, QUALITY = 178, 218, 90
 DRAWN = 256
 MOST_LINKS = 30_000  # a file system allows about 65,000 names of one file
 BARE = "tf.io.decode_jpeg alone"
+WHOLE = "all of it, with what joins them"
 COLUMNS = {"source": "source", "images_per_second": "images/s", "of_bare": "of the bare decoder"}
 STAGES = {"stage": "stage of a cold folder", "microseconds": "CPU microseconds an image"}
 LISTING = {"files": "files", "listed": "listed, s", "first_batch": "first batch, s", "rss_mib": "peak memory, MiB"}
@@ -104,7 +105,12 @@ def passes(folder: Path, args: argparse.Namespace) -> dict[str, Pass]:
 
 
 def stages(paths: list[str], size: int, batch: int) -> dict[str, record.Call]:
-    """Return, by title, what a cold folder does one after the other; each counts the processor's time, of all threads.
+    """Return, by title, the stages of a cold folder and all of them; each counts the processor's time, of all threads.
+
+    Args:
+        paths: All files of the folder.
+        size: Side that they are resized to.
+        batch: How many together.
 
     Raises:
         ValueError: Where a file is no plain JPEG of the first one's size.
@@ -123,12 +129,14 @@ def stages(paths: list[str], size: int, batch: int) -> dict[str, record.Call]:
     decode = jpeg_decoder(reduction, 3)
     decoded = [decode(part) for part in files]
     fitted = [fit_images(part, size) for part in decoded]
+    folder = f"folder:{Path(paths[0]).parent}"
     return {
-        BARE: _counting_processor_time(bare_decoder([path for part in some for path in part], batch)),
+        BARE: _counting_processor_time(bare_decoder(paths, batch)),
         "read": _stage(lambda part: [read_file(path) for path in part], some),
         f"decode at 1/{reduction}": _stage(decode, files),
         "crop and resize": _stage(lambda part: fit_images(part, size), decoded),
         "to [-1, 1]": _stage(to_unit_range, fitted),
+        WHOLE: _counting_processor_time(our_pass(folder, size, batch, "none", len(paths))),
     }
 
 

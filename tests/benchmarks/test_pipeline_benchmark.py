@@ -26,7 +26,7 @@ def test_every_source_has_a_row_and_a_ratio(tmp_path, capsys):
     assert set(rows) == {pipeline.BARE, *wanted}
     assert all(rows[name]["of_bare"] > 0 for name in wanted)
     stages = {row["stage"]: row["microseconds"] for row in found["stages"]}
-    assert list(stages) == [pipeline.BARE, "read", "decode at 1/8", "crop and resize", "to [-1, 1]"]
+    assert list(stages) == [pipeline.BARE, "read", "decode at 1/8", "crop and resize", "to [-1, 1]", pipeline.WHOLE]
     assert all(microseconds > 0 for microseconds in stages.values())
     assert len(capsys.readouterr().out.splitlines()) == 2 + len(rows) + 1 + 2 + len(stages)
 
