@@ -111,6 +111,12 @@ def test_a_keras_cv_layer_augments():
     assert np.abs(changed - plain).mean() > 0.02
 
 
+def test_no_tuner_holds_up_the_end_of_a_pass():
+    options = batches(source(), 5, training=False).options()
+    assert options.autotune.enabled is False
+    assert options.threading.private_threadpool_size > 1  # a batch that is read blocks one
+
+
 def test_fit_takes_the_batches():
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 1)])
     model.compile("sgd", loss=lambda _, output: keras.ops.mean(output**2))
