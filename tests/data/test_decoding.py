@@ -152,7 +152,7 @@ def test_damaged_bytes_never_raise_anything_else():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("height", "width"), [(21, 30), (30, 21), (21, 21)])
+@pytest.mark.parametrize(("height", "width"), [(21, 30), (30, 21), (60, 21), (21, 21)])  # one loses rows unresized
 def test_arrays_are_fitted_together_as_files_are_one_by_one(monkeypatch, channels, height, width):
     monkeypatch.setattr(decoding, "_TOGETHER_BYTES", 3 * height * width * channels)  # 7 images: 3, 3 and 1
     pictures = [picture(seed, height, width).convert("L" if channels == 1 else "RGB") for seed in range(7)]

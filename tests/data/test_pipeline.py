@@ -111,10 +111,10 @@ def test_a_keras_cv_layer_augments():
     assert np.abs(changed - plain).mean() > 0.02
 
 
-def test_no_tuner_holds_up_the_end_of_a_pass():
+def test_tf_data_has_threads_of_its_own_and_no_tuner():
     options = batches(source(), 5, training=False).options()
     assert options.autotune.enabled is False
-    assert options.threading.private_threadpool_size > 1  # a batch that is read blocks one
+    assert options.threading.private_threadpool_size > 1
 
 
 def test_fit_takes_the_batches():
