@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from gamix_keras.config import Config, settings
-from gamix_keras.settings import expected
+from gamix_keras.config import Config, expected, settings
 
 _PLACE = "<!-- settings -->"
 

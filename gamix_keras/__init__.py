@@ -29,13 +29,13 @@ _PUBLIC = {
     "interpolate": "latent_space",
     "load": "loading",
     "load_image": "data",
-    "load_preset": "presets",
+    "load_preset": "config.presets",
     "load_run": "runs",
     "open_source": "data",
-    "preset_names": "presets",
+    "preset_names": "config.presets",
     "shipped_names": "loading",
     "show": "plots",
-    "train": "session",
+    "train": "runs.session",
     "traverse": "latent_space",
 }
 

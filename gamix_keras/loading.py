@@ -12,10 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from gamix_keras import latent_space, sampling
+from gamix_keras import latent_space
 from gamix_keras.config import Config, UserError
-from gamix_keras.inference import CompiledVAE
-from gamix_keras.runs import Run
+from gamix_keras.models.compiled import CompiledVAE
+from gamix_keras.runs import Run, sampling
 from gamix_keras.samplers import SAMPLERS, Posteriors, Sampler, fit_sampler
 from gamix_keras.training.building import building
 

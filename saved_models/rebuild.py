@@ -56,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def release(run: Any, out: Path) -> Any:
     """Copy a finished run without its optimizers, its averages and what tells of the machine that trained it."""
-    from gamix_keras import Run, checkpoints, files
+    from gamix_keras import Run, files
+    from gamix_keras.runs import checkpoints
 
     shutil.rmtree(out, ignore_errors=True)
     written = json.loads((run.path / "config.json").read_text(encoding="utf-8"))

@@ -7,9 +7,9 @@ from tiny import TINY
 
 from gamix_keras import assembly, plots
 from gamix_keras.config import Config, UserError, settings
+from gamix_keras.config.presets import load_preset, preset_names
 from gamix_keras.losses import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
 from gamix_keras.models import GAMIXVAE, VAE
-from gamix_keras.presets import load_preset, preset_names
 
 
 def tiny(**values):

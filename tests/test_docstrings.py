@@ -12,7 +12,7 @@ MODULES = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).remo
 
 
 def test_there_are_examples():
-    assert {"gamix_keras.gaussian", "gamix_keras.losses.likelihoods", "gamix_keras.config"} <= set(MODULES)
+    assert {"gamix_keras.gaussian", "gamix_keras.losses.likelihoods", "gamix_keras.config.config"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -13,9 +13,8 @@ from documentation import ROOT, blocks, commands, name, pages, spans
 
 import gamix_keras
 from gamix_keras.cli import main, train
-from gamix_keras.config import parse_assignments, settings
-from gamix_keras.presets import DEFAULT_PRESET, load_preset, preset_names
-from gamix_keras.settings import check_value
+from gamix_keras.config import check_value, parse_assignments, settings
+from gamix_keras.config.presets import DEFAULT_PRESET, load_preset, preset_names
 
 pytestmark = pytest.mark.backend_free
 PARSER = main.build_parser()

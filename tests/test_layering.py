@@ -1,72 +1,66 @@
-"""A module imports only from its own level's package or from lower levels; backends stay in a few places."""
+"""A module imports only from floors below its own; backends stay in a few places. The floors are in the docs."""
 
 import ast
+import graphlib
+import re
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "gamix_keras"
-LEVELS = {
-    0: (
-        "gaussian",
-        "config",
-        "consistency",
-        "settings",
-        "files",
-        "checkpoints",
-        "interrupts",
-        "provenance",
-        "presets",
-        "replicas",
-    ),
-    1: ("layers", "losses", "metrics", "data", "plots", "page"),
-    2: ("networks", "training"),
-    3: ("models", "samplers", "inference", "latent_space", "callbacks"),
-    4: ("assembly", "runs", "session", "measures", "sampling", "loading", "export", "followers"),
-    5: ("study", "report", "evaluation", "explore"),
-    6: ("cli", "benchmarks", "__main__"),
-}
-LEVEL = {name: level for level, names in LEVELS.items() for name in names}
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "gamix_keras"
+ROWS = re.findall(r"^\| (\d+) \| (.*) \|$", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M)
+FLOOR = {room: int(floor) for floor, rooms in ROWS for room in re.findall(r"`(\w+)`", rooms)}
 BACKENDS = {"tensorflow", "jax", "torch"}
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 pytestmark = pytest.mark.backend_free
 
 
 def _imports(path):
-    """(first part below gamix_keras or the outside package) of every import in a file."""
-    for node in ast.walk(ast.parse((PACKAGE / path).read_text())):
+    """The dotted name behind every import in a file; of names taken from the package itself, each."""
+    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module] if node.module != "gamix_keras" else [f"gamix_keras.{a.name}" for a in node.names]
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        yield from names
+            yield from (alias.name for alias in node.names)
 
 
-def _own(path):
+def _room(path):
     return path.parts[0].removesuffix(".py")
 
 
+def _dotted(path):
+    return ".".join(["gamix_keras", *path.with_suffix("").parts])
+
+
+def test_every_room_has_a_floor():
+    assert {_room(path) for path in MODULES} == FLOOR.keys()
+    assert len(FLOOR) + 1 <= 27, "the top level shows the system"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=str)
-def test_module_imports_only_from_lower_levels(path):
-    level = LEVEL[_own(path)]
+def test_module_imports_only_from_lower_floors(path):
     for name in _imports(path):
         parts = name.split(".")
-        if parts[0] != "gamix_keras" or len(parts) == 1 or parts[1] in (_own(path), "__version__"):
+        if parts[0] != "gamix_keras" or len(parts) == 1 or parts[1] in (_room(path), "__version__"):
             continue
-        other = LEVEL[parts[1]]
-        allowed = other < level or (other == level and level in (0, 1, 3, 4, 5, 6))
-        assert allowed, f"{path} (level {level}) imports {name} (level {other})"
+        assert FLOOR[parts[1]] < FLOOR[_room(path)], f"{path} imports {name}"
+
+
+def test_no_two_modules_import_each_other():
+    names = {_dotted(path) for path in MODULES}
+    graph = {_dotted(path): names & set(_imports(path)) for path in MODULES}
+    list(graphlib.TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_backends_are_imported_in_few_places(path):
     allowed = (
         path.match("training/*_steps.py")
-        or path.match("training/*_devices.py")
+        or path.match("distributed/*_devices.py")
         or path.match("layers/torch_kernels.py")
-        or _own(path) in ("export", "data", "benchmarks")
+        or _room(path) in ("export", "data")
     )
     found = {name.split(".")[0] for name in _imports(path)} & BACKENDS
     assert allowed or not found, f"{path} imports {found}"

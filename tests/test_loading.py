@@ -11,11 +11,11 @@ from harness import numpy
 from tiny import TINY
 
 import gamix_keras
-from gamix_keras import loading, sampling, session
+from gamix_keras import loading
 from gamix_keras.config import Config, UserError
 from gamix_keras.models import SecondStageVAE, TwoStageVAE
 from gamix_keras.networks import SecondStageDecoder, SecondStageEncoder
-from gamix_keras.runs import Run
+from gamix_keras.runs import Run, sampling, session
 
 
 @pytest.fixture(scope="module")

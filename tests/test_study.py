@@ -13,7 +13,7 @@ from tiny import TINY
 
 from gamix_keras import files, study
 from gamix_keras.config import UserError
-from gamix_keras.presets import load_preset
+from gamix_keras.config.presets import load_preset
 from gamix_keras.study import pool, results
 
 pytestmark = pytest.mark.backend_free

@@ -6,7 +6,7 @@ import numpy as np
 
 from gamix_keras import data
 from gamix_keras.config import Config, UserError
-from gamix_keras.training import devices
+from gamix_keras.distributed import devices
 
 HELD_OUT = "held-out:"
 SHOWN_IMAGES = 10

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
-from gamix_keras.settings import UserError
+from gamix_keras.config import UserError
 
 
 class TensorBoard(keras.callbacks.TensorBoard):

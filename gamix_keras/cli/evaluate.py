@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Evaluate, then print the table and the diagnosis."""
     opened = environment.open_run(args.path, args.checkpoint)
-    from gamix_keras import evaluation, measures
+    from gamix_keras import evaluation
+    from gamix_keras.evaluation import measures
 
     settings = evaluation.Settings(args.data, args.samplers, args.extractor, args.count, args.seed)
     result = evaluation.evaluate(opened, settings, lambda line: print(f"{line} ...", file=sys.stderr))

@@ -25,15 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Load, lay out, serve until Ctrl-C."""
-    from gamix_keras.explore import serving
+    from gamix_keras.explore import server
 
     opened = environment.open_run(args.path, args.checkpoint)
-    serving.require_gradio()
+    server.require_gradio()
     if args.port is not None:
-        serving.require_free(args.host, args.port)
+        server.require_free(args.host, args.port)
     from gamix_keras.explore.opening import first_sampler, held_out_images, open_explorer
     from gamix_keras.explore.page import build_page
 
     explorer = open_explorer(opened)
     page = build_page(explorer, opened.path.resolve().name, held_out_images(opened), first_sampler(opened))
-    serving.serve(page, args.host, args.port, not args.no_browser)
+    server.serve(page, args.host, args.port, not args.no_browser)

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from gamix_keras import __version__
 from gamix_keras.cli import evaluate, explore, export, interpolate, presets, report, sample, study, train, traverse
-from gamix_keras.settings import UserError
+from gamix_keras.config import UserError
 
 COMMANDS: dict[str, ModuleType] = {
     "presets": presets,

@@ -7,9 +7,8 @@ gamix-keras presets celeba64         data, hardware, time, score, command, and e
 import argparse
 import textwrap
 
-from gamix_keras.config import Config, settings
-from gamix_keras.presets import ABOUT_KEYS, DEFAULT_PRESET, Preset, load_preset, preset_names
-from gamix_keras.settings import expected
+from gamix_keras.config import Config, expected, settings
+from gamix_keras.config.presets import ABOUT_KEYS, DEFAULT_PRESET, Preset, load_preset, preset_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

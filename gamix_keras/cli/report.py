@@ -21,6 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the page, and say where."""
     opened = environment.open_run(args.path, args.checkpoint)
-    from gamix_keras.report import write_report
+    from gamix_keras.evaluation.report import write_report
 
     print(f"report: {write_report(opened)}")

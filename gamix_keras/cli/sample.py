@@ -47,14 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Choose, draw, write, and say where."""
     opened = environment.open_run(args.path, args.checkpoint)
-    from gamix_keras import inference, latent_space, plots, sampling
+    from gamix_keras import latent_space, plots
+    from gamix_keras.models import compiled
+    from gamix_keras.runs import sampling
 
     name, reason = (args.sampler, "as asked") if args.sampler else sampling.choose(opened)
     model = opened.load_model()
     print(f"sampler: {name} ({reason})")
     sampler = sampling.sampler_of(opened, model, name, args.components)
     noise = {"temperature": args.temperature, "truncation": args.truncation}
-    networks = inference.CompiledVAE(model)
+    networks = compiled.CompiledVAE(model)
     images = latent_space.draw(networks, args.count, args.seed, sampler=sampler, **noise)
     out = Path(args.out or opened.path / "sample.png")
     if out.suffix.lower() == ".png":

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Plan, run what is not finished, and print the table."""
     from gamix_keras import study
-    from gamix_keras.presets import load_preset
+    from gamix_keras.config.presets import load_preset
 
     unknown = [name for name in args.samplers or () if name not in SAMPLERS]
     if unknown:

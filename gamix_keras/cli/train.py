@@ -13,16 +13,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gamix_keras import replicas, runs
+from gamix_keras import runs
 from gamix_keras.cli import environment
 from gamix_keras.cli.options import whole_number
 from gamix_keras.config import BACKENDS, PRECISIONS, Config, UserError, Value, parse_assignments
+from gamix_keras.config.presets import DEFAULT_PRESET, load_preset
+from gamix_keras.distributed import replicas
 from gamix_keras.files import DiskFull
 from gamix_keras.interrupts import Stopped
-from gamix_keras.presets import DEFAULT_PRESET, load_preset
 
 if TYPE_CHECKING:
-    from gamix_keras.session import Session
+    from gamix_keras.runs.session import Session
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,9 +65,9 @@ def _told_backend(args: argparse.Namespace) -> str:
 def _follow(backend: str) -> None:
     """Be one of the processes behind the first one, which tells all that is needed, but for the backend."""
     environment.prepare(backend)
-    from gamix_keras import followers
+    from gamix_keras.runs import processes
 
-    followers.follow()
+    processes.follow()
 
 
 def _new_run(args: argparse.Namespace) -> runs.Run:
@@ -101,9 +102,9 @@ def _print_plan(config: Config) -> None:
 
 
 def _train(run: runs.Run) -> None:
-    from gamix_keras import followers, session
+    from gamix_keras.runs import processes, session
 
-    with followers.started(run.config.training.devices):
+    with processes.started(run.config.training.devices):
         prepared = session.prepare(run)
         if prepared is None:
             print(f"{run.path}: nothing left to train; --set training.epochs=N goes on")
@@ -122,7 +123,7 @@ def _announce(prepared: "Session") -> None:
 
 
 def _fit(prepared: "Session") -> None:
-    from gamix_keras import session
+    from gamix_keras.runs import session
 
     try:
         session.fit(prepared)

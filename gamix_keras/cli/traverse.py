@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _rows(opened: "Run", args: argparse.Namespace, deltas: tuple[float, ...]) -> "dict[str, np.ndarray]":
-    from gamix_keras import assembly, latent_space, sampling
+    from gamix_keras import assembly, latent_space
+    from gamix_keras.runs import sampling
 
     image, model = assembly.open_image(opened.config, args.image), opened.load_model()
     if not args.axes:

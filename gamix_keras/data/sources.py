@@ -21,7 +21,7 @@ import numpy as np
 from gamix_keras.config import UserError
 from gamix_keras.data.arrays import npz_splits
 from gamix_keras.data.base import Options, Source
-from gamix_keras.data.drawn import face_splits
+from gamix_keras.data.faces.source import face_splits
 from gamix_keras.data.folder import folder_splits
 from gamix_keras.data.idx import idx_splits
 from gamix_keras.data.tfds import tfds_splits

@@ -1,6 +1,6 @@
 """The page of ``gamix-keras explore``: what it computes, and the page itself, which needs the extra ``explore``.
 
-Public names load on first use: `serving` needs neither Keras nor Gradio.
+Public names load on first use: `server` needs neither Keras nor Gradio.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ _PUBLIC = {
     "build_page": "page",
     "held_out_images": "opening",
     "open_explorer": "opening",
-    "serve": "serving",
+    "serve": "server",
 }
 
 __all__ = [*_PUBLIC]  # noqa: PLE0604

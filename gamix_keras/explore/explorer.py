@@ -13,12 +13,12 @@ import numpy as np
 from keras import ops
 
 from gamix_keras import latent_space
+from gamix_keras.config import UserError
 from gamix_keras.data import to_uint8, to_unit_range
 from gamix_keras.data.decoding import BrokenImage, decode_image
-from gamix_keras.inference import CompiledVAE
 from gamix_keras.metrics import peak_signal_to_noise
+from gamix_keras.models.compiled import CompiledVAE
 from gamix_keras.samplers import PrincipalAxes, Sampler
-from gamix_keras.settings import UserError
 
 SLIDERS = 8
 REACH = 3.0

@@ -5,11 +5,11 @@ from functools import partial
 
 import numpy as np
 
-from gamix_keras import assembly, sampling
+from gamix_keras import assembly
 from gamix_keras.config import UserError
 from gamix_keras.data import reading
 from gamix_keras.explore.explorer import Explorer
-from gamix_keras.runs import Run
+from gamix_keras.runs import Run, sampling
 from gamix_keras.samplers import SAMPLERS
 
 HELD_OUT = 12

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import gradio as gr
 import numpy as np
 
+from gamix_keras.config import UserError
 from gamix_keras.explore import figures
 from gamix_keras.explore.explorer import REACH, Explorer
 from gamix_keras.explore.picker import EVENT, Picker
-from gamix_keras.settings import UserError
 
 FOLLOWS = {**EVENT, "show_progress": "hidden", "queue": False}
 WAITS = {**EVENT, "show_progress": "minimal"}

@@ -6,8 +6,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from gamix_keras.config import UserError
 from gamix_keras.explore import figures
-from gamix_keras.settings import UserError
 
 # Nothing here may be called from outside of the page; of quick events only the last counts.
 EVENT = {"trigger_mode": "always_last", "api_visibility": "private"}

@@ -1,6 +1,6 @@
 """A trained decoder where it is used: TensorFlow Serving, ONNX, LiteRT, OpenVINO, and the client of a server.
 
-Public names load on first use: `serving` needs neither Keras nor TensorFlow.
+Public names load on first use: `client` needs neither Keras nor TensorFlow.
 """
 
 from importlib import import_module
@@ -10,7 +10,7 @@ from typing import Any
 MOST_IMAGES = 64
 
 _PUBLIC = {
-    "Client": "serving",
+    "Client": "client",
     "Exported": "formats",
     "FORMATS": "formats",
     "export_model": "formats",

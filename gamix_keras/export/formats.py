@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
+from gamix_keras.config import UserError
 from gamix_keras.export.versions import hidden_folder
-from gamix_keras.settings import UserError
 
 if TYPE_CHECKING:
     import keras

@@ -57,7 +57,7 @@ def _notes() -> list[str]:
 
 def _examples(name: str, signatures: Mapping[str, Signature]) -> list[str]:
     lines = ["## Example calls", "", "From Python, over REST (`grpc://HOST:8500` for gRPC):", ""]
-    lines += ["    from gamix_keras.export.serving import Client", ""]
+    lines += ["    from gamix_keras.export.client import Client", ""]
     lines += [f'    client = Client("http://HOST:8501", "{name}")']
     lines += ["    images = client.sample(4, seed=0)          # uint8 (4, H, W, C)", ""]
     lines += [f"By hand, the body of a POST to `http://HOST:8501/v1/models/{name}:predict` (numbers shortened):", ""]

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gamix_keras import provenance
+from gamix_keras.config import UserError
 from gamix_keras.export.formats import Exported, check_request, export_model
-from gamix_keras.runs import Run
-from gamix_keras.settings import UserError
+from gamix_keras.runs import Run, provenance
 
 if TYPE_CHECKING:
     import keras
@@ -88,7 +87,7 @@ def _check_run(run: Run) -> None:
 
 def carry_out(request: ExportRequest) -> Exported:
     """Export in this process, whose backend is TensorFlow."""
-    from gamix_keras import sampling
+    from gamix_keras.runs import sampling
 
     run = Run.open(request.run).at(request.checkpoint)
     model = run.load_model()

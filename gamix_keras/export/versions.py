@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gamix_keras import files
-from gamix_keras.settings import UserError
+from gamix_keras.config import UserError
 
 
 def next_version(base: Path) -> int:

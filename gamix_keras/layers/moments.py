@@ -9,7 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from gamix_keras import gaussian, replicas
+from gamix_keras import gaussian
+from gamix_keras.distributed import replicas
 
 Tensor = Any
 KINDS = ("means", "total", "full")

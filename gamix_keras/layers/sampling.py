@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from gamix_keras import gaussian, replicas
+from gamix_keras import gaussian
+from gamix_keras.distributed import replicas
 
 Tensor = Any
 # Noise of a validation pass: a fixed seed makes `evaluate` repeatable and leaves the training stream alone.

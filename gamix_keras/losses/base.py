@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from gamix_keras import replicas
+from gamix_keras.distributed import replicas
 
 Tensor = Any
 

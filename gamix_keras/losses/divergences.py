@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from gamix_keras import gaussian, replicas
+from gamix_keras import gaussian
+from gamix_keras.distributed import replicas
 from gamix_keras.losses.base import ImageLoss
 
 Tensor = Any

@@ -20,7 +20,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from gamix_keras import replicas
+from gamix_keras.distributed import replicas
 from gamix_keras.gaussian import LOG_2PI
 from gamix_keras.losses.base import ImageLoss
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from gamix_keras import replicas
+from gamix_keras.distributed import replicas
 from gamix_keras.losses import StandardKL
 from gamix_keras.models.base import ImageVAE, Tensor
 from gamix_keras.training import Phase

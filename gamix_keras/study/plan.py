@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gamix_keras.config import Config, UserError, Value
-from gamix_keras.presets import Preset
+from gamix_keras.config.presets import Preset
 from gamix_keras.study.job import Job, Protocol
 
 DEFAULT_PRESET = "gamix"

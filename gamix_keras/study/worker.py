@@ -15,7 +15,8 @@ from gamix_keras.study.job import Job
 
 def work(job: Job) -> None:
     """Train and evaluate a run, from wherever it is."""
-    from gamix_keras import evaluation, metrics, session
+    from gamix_keras import evaluation, metrics
+    from gamix_keras.runs import session
 
     run, asked = job.open_run(), job.protocol
     settings = evaluation.Settings(samplers=asked.samplers, extractor=asked.extractor, count=asked.count)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from gamix_keras import replicas
+from gamix_keras.distributed import replicas
 from gamix_keras.training.phase import Phase, Terms
 
 Tensor = Any

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from gamix_keras.training import devices
+from gamix_keras.distributed import devices
 from gamix_keras.training.guard import StepGuard, Update
 from gamix_keras.training.optimizer import PhaseOptimizer
 from gamix_keras.training.phase import Phase, Terms

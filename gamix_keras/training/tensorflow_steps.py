@@ -5,8 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from gamix_keras import replicas
-from gamix_keras.training import tensorflow_devices
+from gamix_keras.distributed import replicas, tensorflow_devices
 from gamix_keras.training.guard import Health, Update, total_of
 from gamix_keras.training.phase import Phase
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import torch
 
-from gamix_keras.training import torch_devices
+from gamix_keras.distributed import torch_devices
 from gamix_keras.training.guard import Health, Update
 from gamix_keras.training.phase import Phase
 

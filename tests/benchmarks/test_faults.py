@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from tiny import TINY
 
-from gamix_keras import session
-from gamix_keras.benchmarks import faults, workshop
+from benchmarks import faults, workshop
 from gamix_keras.config import Config
-from gamix_keras.runs import Run
+from gamix_keras.runs import Run, session
 
 pytestmark = pytest.mark.backend_free
 

@@ -6,7 +6,7 @@ import pytest
 from harness import backend
 from tiny import TINY
 
-from gamix_keras.benchmarks import gpu
+from benchmarks import gpu
 
 
 def test_a_row_on_this_device():

@@ -5,7 +5,7 @@ import json
 import pytest
 from tiny import TINY
 
-from gamix_keras.benchmarks import guard
+from benchmarks import guard
 from gamix_keras.config import Config
 
 

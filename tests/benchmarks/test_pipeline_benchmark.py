@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gamix_keras.benchmarks import pipeline
+from benchmarks import pipeline
 
 pytestmark = pytest.mark.backend_free
 

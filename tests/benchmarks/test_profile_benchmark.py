@@ -6,7 +6,7 @@ import pytest
 from harness import backend
 from tiny import TINY
 
-from gamix_keras.benchmarks import profile
+from benchmarks import profile
 from gamix_keras.config import Config
 
 OWN_TIMES = {

@@ -3,7 +3,7 @@
 import pytest
 from tiny import ASSIGNMENTS
 
-from gamix_keras.benchmarks import quality
+from benchmarks import quality
 from gamix_keras.config import Config
 
 pytestmark = pytest.mark.backend_free
@@ -29,7 +29,7 @@ def test_minutes_are_those_of_the_clock(monkeypatch):
     seconds = iter([0.0, 10.0])
     monkeypatch.setattr(quality.time, "perf_counter", lambda: next(seconds))
     monkeypatch.setitem(quality.CLOCKS, "cpu", iter([0.0, 5.0]).__next__)
-    monkeypatch.setattr("gamix_keras.session.train", lambda run, verbose: None)
+    monkeypatch.setattr("gamix_keras.runs.session.train", lambda run, verbose: None)
     assert quality._train(None, "cpu") == 0.5
 
 

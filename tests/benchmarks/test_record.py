@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gamix_keras.benchmarks import record
+from benchmarks import record
 
 pytestmark = pytest.mark.backend_free
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from harness import vae
 
-from gamix_keras.benchmarks import serving
+from benchmarks import serving
 
 pytestmark = pytest.mark.backend_free
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from tiny import ASSIGNMENTS
 
-from gamix_keras.benchmarks import startup
+from benchmarks import startup
 
 pytestmark = pytest.mark.backend_free
 

@@ -12,9 +12,9 @@ import pytest
 from harness import backend, critic, decoder, encoder, numpy
 from tiny import TINY
 
+from benchmarks import arithmetic, contest, peers, step
+from benchmarks.objective import objective
 from gamix_keras import assembly
-from gamix_keras.benchmarks import arithmetic, contest, peers, step
-from gamix_keras.benchmarks.objective import objective
 from gamix_keras.config import Config
 from gamix_keras.networks import ResNetEncoder
 
@@ -28,7 +28,7 @@ def small(**values):
 def test_the_loop_by_hand_minimises_the_same_loss():
     config = small()
     images, numbers = contest.faces(config), objective(config)
-    loop = import_module(f"gamix_keras.benchmarks.raw_{backend()}").RawLoop(
+    loop = import_module(f"benchmarks.raw_{backend()}").RawLoop(
         assembly.build_model(config), numbers, contest.JITS[backend()][0] == "true"
     )
     by_hand = [loop.run(images, 1) for _ in range(4)]
@@ -44,7 +44,7 @@ def test_the_loop_by_hand_keeps_to_the_constraints_of_the_networks():
     for network in (model.decoder, model.critic):
         network.trainable_variables[0].constraint = keras.ops.zeros_like
     jit = contest.JITS[backend()][0] == "true"
-    loop = import_module(f"gamix_keras.benchmarks.raw_{backend()}").RawLoop(model, objective(small()), jit)
+    loop = import_module(f"benchmarks.raw_{backend()}").RawLoop(model, objective(small()), jit)
     loop.run(contest.faces(small()), 1)
     if backend() == "jax":
         loop.weights = [keras.tree.flatten(loop.state[phase][0]) for phase in ("autoencoder", "critic")]

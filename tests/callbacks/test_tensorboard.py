@@ -11,7 +11,7 @@ from tiny import TINY
 from gamix_keras.callbacks import SampleGrid, TensorBoard
 from gamix_keras.config import Config, UserError
 from gamix_keras.runs import Run
-from gamix_keras.session import train
+from gamix_keras.runs.session import train
 
 X = images(8)
 

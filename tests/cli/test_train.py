@@ -9,12 +9,11 @@ import keras
 import pytest
 from tiny import ASSIGNMENTS
 
-from gamix_keras import session
 from gamix_keras.callbacks import SampleGrid
 from gamix_keras.cli import environment, train
 from gamix_keras.config import Config
 from gamix_keras.files import DiskFull
-from gamix_keras.runs import Run
+from gamix_keras.runs import Run, session
 
 BACKEND = keras.config.backend()
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tiny import ASSIGNMENTS
 
-from gamix_keras.benchmarks.explore import ARGUMENTS, chromium
+from benchmarks.explore import ARGUMENTS, chromium
 from gamix_keras.cli.main import main
-from gamix_keras.settings import UserError
+from gamix_keras.config import UserError
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_MS = 60_000

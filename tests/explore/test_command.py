@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from gamix_keras.cli.main import main
-from gamix_keras.explore import serving
+from gamix_keras.explore import server
 
 pytestmark = pytest.mark.backend_free
 
@@ -23,7 +23,7 @@ def refused(capsys, run, monkeypatch):
 
     def call(*arguments):
         # Whether or not Gradio is installed here.
-        monkeypatch.setattr(serving, "find_spec", lambda name: True)
+        monkeypatch.setattr(server, "find_spec", lambda name: True)
         assert main(["explore", run, "--no-browser", *arguments]) == 2
         return capsys.readouterr().err
 
@@ -31,7 +31,7 @@ def refused(capsys, run, monkeypatch):
 
 
 def test_the_extra_is_named_where_it_is_missing(capsys, run, monkeypatch):
-    monkeypatch.setattr(serving, "find_spec", lambda name: None)
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
     assert main(["explore", run]) == 2
     assert capsys.readouterr().err == (
         'gamix-keras: explore: expected Gradio, which is not installed; pip install "gamix_keras[explore]"\n'

@@ -9,12 +9,12 @@ from harness import LATENT, SHAPE, backend, decoder, encoder, images, numpy, vae
 from PIL import Image
 
 from gamix_keras import latent_space
+from gamix_keras.config import UserError
 from gamix_keras.data import to_uint8
 from gamix_keras.explore import Explorer
 from gamix_keras.losses import LaplaceNLL
 from gamix_keras.models import VAE
 from gamix_keras.samplers import FullGaussianSampler, PriorSampler, principal_axes
-from gamix_keras.settings import UserError
 
 LATENTS = np.random.default_rng(3).normal(size=(50, LATENT)) * np.array([4.0, 3.0, 2.0, 1.0]) + 1.0
 AXES = principal_axes(LATENTS)

@@ -1,1 +1,0 @@
-"""Measurements: ``python -m gamix_keras.benchmarks.NAME``."""

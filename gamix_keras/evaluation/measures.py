@@ -1,0 +1,185 @@
+"""What evaluation asks of a trained model, one function per question; images pass by in batches.
+
+``networks`` are a VAE's, compiled; images are float32 (N, H, W, C) in [-1, 1], results are plain
+values ready for JSON.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from gamix_keras import data, latent_space, metrics
+from gamix_keras.config import UserError
+from gamix_keras.metrics.diagnosis import Finding, collapsed_dimensions, diagnose
+from gamix_keras.metrics.importance import importance_bound, log_weights
+from gamix_keras.metrics.latent_statistics import LatentStatistics
+from gamix_keras.metrics.smoothness import path_smoothness
+from gamix_keras.models.compiled import CompiledVAE
+from gamix_keras.samplers import Sampler
+
+NEIGHBOURS = 5  # of the nearest-neighbour scores (Naeem et al. 2020)
+
+_BATCH = 64
+# A sampler is worth a word where its distance is at most this share of the prior's; ours.
+_BETTER_SHARE = 0.9
+_SHARES = ("precision", "recall", "density", "coverage")
+
+
+def read(source: data.Source) -> Iterator[np.ndarray]:
+    """Batches of the images of a source, in its order, the last one smaller."""
+    reader = data.BatchReader(source, _BATCH, training=False, cache="none")
+    return (data.to_unit_range(reader.batch(0, step)) for step in range(reader.steps))
+
+
+def generated(networks: CompiledVAE, sampler: Sampler, count: int, seed: int) -> Iterator[np.ndarray]:
+    """Batches of new images; more of them begin with fewer."""
+    seeds = np.random.SeedSequence([seed, 1]).generate_state(-(-count // _BATCH))
+    for start, own_seed in zip(range(0, count, _BATCH), seeds, strict=True):
+        # Always a whole batch, so that nothing is compiled for the last one.
+        yield networks.decode(sampler.sample(_BATCH, seed=int(own_seed)))[: count - start]
+
+
+class OnePass:
+    """One pass of a source through encoder and decoder: iterate over it, once, for the batches of reconstructions.
+
+    Args:
+        networks: Of the model.
+        source: Of the images.
+        seed: Of what ``statistics`` keeps.
+
+    Attributes:
+        statistics: Of the posteriors seen so far.
+
+    Raises:
+        UserError: Where a posterior is not finite.
+    """
+
+    def __init__(self, networks: CompiledVAE, source: data.Source, seed: int = 0) -> None:
+        self.networks, self.source = networks, source
+        self.statistics = LatentStatistics(networks.latent_dim, seed=seed)
+        self._scores: list[dict[str, np.ndarray]] = []
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for images in read(self.source):
+            mean, log_var = self.networks.encode(images)
+            broken = diagnose({"posterior mean": mean, "posterior log-variance": log_var})
+            if broken:
+                raise UserError(f"RUN: expected a model of finite numbers, got {broken[0].message}; {broken[0].advice}")
+            self.statistics.update(mean, log_var)
+            decoded = self.networks.decode(mean)
+            self._scores.append(metrics.reconstruction_scores(images, decoded))
+            yield decoded
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Each measure of ``metrics.reconstruction_scores`` for every image seen so far, (N,)."""
+        return {name: np.concatenate([part[name] for part in self._scores]) for name in self._scores[0]}
+
+
+def reconstruction(scores: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Mean of each measure over images, and what 5, 50 and 95 percent of the images stay below."""
+    levels = {"low": 0.05, "median": 0.5, "high": 0.95}
+    spread = {n: {k: float(np.quantile(v, level)) for k, level in levels.items()} for n, v in scores.items()}
+    return {**{name: float(values.mean(dtype="float64")) for name, values in scores.items()}, "quantiles": spread}
+
+
+def latents(statistics: LatentStatistics) -> dict[str, Any]:
+    """All of ``LatentStatistics``, with the KL of the real mixture by ELBO surgery: mean KL less the information.
+
+    The information is never overestimated on average, so that KL is never underestimated (Hoffman & Johnson 2016).
+    """
+    summary = {"latent_dim": statistics.latent_dim, **statistics.summary()}
+    summary["aggregate_kl"]["mixture"] = summary["kl"] - summary["mutual_information"]["value"]
+    return summary
+
+
+def log_likelihood(networks: CompiledVAE, images: np.ndarray, draws: int, seed: int) -> dict[str, Any] | None:
+    """Importance-weighted bound on log p(x), without the critic; see ``importance_bound``.
+
+    None where the likelihood's scale is ``optimal``: it is fitted to the images that it would be the density of.
+    """
+    model = networks.model
+    if model.likelihood.scale == "optimal":
+        return None
+    target = keras.ops.convert_to_tensor(images)
+
+    def of_latents(z: np.ndarray) -> np.ndarray:
+        output = keras.ops.convert_to_tensor(networks.decode_parameters(z))
+        output = output if model.log_scale is None else (output, model.log_scale(output))
+        return -keras.ops.convert_to_numpy(model.likelihood.call(target, output))
+
+    weights = log_weights(*networks.encode(images), of_latents, draws, seed)
+    return importance_bound(weights)._asdict()
+
+
+def smoothness(
+    networks: CompiledVAE, images: np.ndarray, steps: int, extractor: metrics.FeatureExtractor
+) -> dict[str, Any]:
+    """Straight walks from the codes of the first half of the images to those of the second; see ``path_smoothness``."""
+    pairs = zip(*np.split(images, 2), strict=True)
+    walks = [latent_space.interpolate(networks, first, last, steps + 1) for first, last in pairs]
+    return path_smoothness(extractor(np.concatenate(walks)).reshape(len(walks), steps + 1, -1))._asdict()
+
+
+def generation(
+    extractor: metrics.FeatureExtractor, real: metrics.FeatureStatistics, made: metrics.FeatureStatistics, seed: int
+) -> dict[str, Any]:
+    """Distances of generated images from real ones, and nearest-neighbour scores.
+
+    Only the features of ``inception`` make the distances ``FID`` and ``KID``; others name their extractor.
+    """
+    scores = metrics.generation_scores(extractor, real, made, NEIGHBOURS, seed=seed)["scores"]
+    frechet, kernel = scores.pop(extractor.frechet_name), scores.pop(extractor.kernel_name)
+    published = extractor.name == "inception"
+    names = ("FID", "KID") if published else (f"FD-{extractor.label}", f"KD-{extractor.label}")
+    interval = [kernel.pop("low"), kernel.pop("high")]
+    return {
+        "frechet": {"name": names[0], "value": frechet},
+        "kid": {"name": names[1], "interval": interval, **kernel},
+        **scores,
+    }
+
+
+def findings(statistics: LatentStatistics, row: dict[str, float]) -> list[Finding]:
+    """What ``diagnose`` makes of the latents, and of the critic in the last row of the training's history."""
+    critic = {name: row.get(f"val_{name}", row.get(name)) for name in ("critic_real", "critic_fake")}
+    kl = statistics.kl_per_dimension()
+    squares = statistics.mean_variance() + statistics.means.mean**2
+    seen = {
+        "latent_dim": statistics.latent_dim,
+        "active_units": statistics.active_units(),
+        "kl_per_dimension": kl,
+        "posterior_variance": statistics.posterior_variance(),
+        "collapsed_dimensions": collapsed_dimensions(*statistics.kept()),
+        "variance": float((2.0 * kl - squares).sum()),  # sum of sigma^2 - 1 - log sigma^2
+    }
+    return diagnose({**seen, **{name: value for name, value in critic.items() if value is not None}})
+
+
+def prior_mismatch(samplers: dict[str, Any], aggregate_kl: float) -> list[Finding]:
+    """A word where the prior samples worse than what was fitted to q(z)."""
+    distances = {name: entry["frechet"]["value"] for name, entry in samplers.items()}
+    best = min(distances, key=distances.get)
+    if "prior" not in distances or distances[best] > _BETTER_SHARE * distances["prior"]:
+        return []
+    label = samplers[best]["frechet"]["name"]
+    message = (
+        f"sampling N(0, I) gives {label} {distances['prior']:.4g}, the sampler {best} {distances[best]:.4g}: q(z) is "
+        f"not the prior (KL by total moments {aggregate_kl:.3g} nats)"
+    )
+    return [Finding("prior-mismatch", message, f"draw from the sampler {best}; the model itself need not change.")]
+
+
+def score_rows(result: dict[str, Any]) -> list[list[str]]:
+    """Distances and scores of the reconstructions and of each sampler as text: a row of names, then a row for each."""
+    rows = {"reconstruction": result["reconstruction"], **result["samplers"]}
+    first = result["reconstruction"]
+    names = first["frechet"]["name"], f"{first['kid']['name']} x 1000"
+    return [["", *names, "95 %", *_SHARES], *([name, *_as_text(scores)] for name, scores in rows.items())]
+
+
+def _as_text(scores: dict[str, Any]) -> list[str]:
+    low, high = (1000 * end for end in scores["kid"]["interval"])
+    distances = [f"{scores['frechet']['value']:.2f}", f"{1000 * scores['kid']['value']:.1f}"]
+    return [*distances, f"{low:.1f} to {high:.1f}", *(f"{scores[name]:.3f}" for name in _SHARES)]

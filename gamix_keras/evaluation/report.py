@@ -1,0 +1,256 @@
+"""One self-contained page on a run: what was trained, how it went, how good it is, and what is wrong with it.
+
+What ``gamix-keras evaluate`` measured is taken from ``RUN/evaluation.json`` and ``RUN/evaluation/``; without it the
+page has the curves and the pictures only.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from gamix_keras import assembly, data, files, gaussian, latent_space, plots
+from gamix_keras.config import UserError
+from gamix_keras.evaluation import html, measures
+from gamix_keras.metrics.latent_statistics import HISTOGRAM_EDGES
+from gamix_keras.runs import Run
+
+_LOOKED_AT = 64  # held-out images behind the choice of latents
+_ROWS, _WALKS, _STEPS = 6, 4, 8
+_LARGEST_SCALE = 20.0  # sigmas, as in the paper's variants
+_NOT_A_TERM = ("epoch", "seconds")
+_TERMS = {
+    "loss": "what is minimised",
+    "reconstruction": "-log p(x|z)",
+    "kl": "KL(q(z|x) || N(0, I))",
+    "elbo": "lower bound on log p(x), higher is better",
+    "psnr": "dB, higher is better",
+    "active_units": "latents whose mean moves from image to image",
+    "global": "KL of the moments of q(z) to N(0, I)",
+    "variance": "keeps sigma away from 0",
+    "adversarial": "how well the critic tells reconstructions from images, per patch",
+    "critic": "the critic's loss per patch, real and fake together",
+    "critic_real": "the critic's loss per patch on images",
+    "critic_fake": "the critic's loss per patch on reconstructions",
+}
+_PROTOCOL_TEXT = (
+    "Numbers compare only under the same protocol. Distances on features other than those of the 2015 Inception graph "
+    "are not FIDs, whatever their size."
+)
+
+
+def write_report(run: Run) -> Path:
+    """Write ``RUN/report.html`` and return its path.
+
+    Raises:
+        UserError: Where the run has no checkpoint yet, or its evaluation cannot be read.
+    """
+    model, result = run.load_model(), _evaluation(run)
+    with model.averaged():
+        pictures = list(_pictures(run, model))
+    parts = [
+        html.paragraph(_what(run, model)),
+        html.section("Diagnosis", *_diagnosis(run, result)),
+        *_samplers(run, result),
+        *pictures,
+        *_latents(result),
+        _curves(run),
+        *_protocol(result),
+        html.folded("Configuration", json.dumps(run.config.to_dict(), indent=2)),
+    ]
+    path = run.path / "report.html"
+    files.write_text(path, html.page(f"Run {run.path.resolve().name}", parts))
+    return path
+
+
+def _evaluation(run: Run) -> dict[str, Any] | None:
+    file = run.path / "evaluation.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f"RUN: expected JSON in {file}, got {error}; `gamix-keras evaluate` writes it anew") from None
+
+
+def _what(run: Run, model: keras.Model) -> str:
+    config, (epoch, _) = run.config, run.checkpoint()
+    height, width, channels = model.image_shape
+    return (
+        f"{type(model).__name__} with {config.model.network} networks and {model.latent_dim} latents, trained on "
+        f"{config.data.source} at {height} x {width} x {channels} for {epoch} epochs"
+        + (f" (recipe {run.preset})." if run.preset else ".")
+    )
+
+
+def _diagnosis(run: Run, result: dict[str, Any] | None) -> Iterator[str]:
+    if result is None:
+        yield html.finding("Not evaluated yet.", f"`gamix-keras evaluate {run.path}` measures the model.")
+        return
+    evaluated, newest = result["protocol"]["checkpoint_epoch"], run.checkpoint()[0]
+    if evaluated != newest:
+        yield html.finding("Out of date.", f"Evaluated after epoch {evaluated}, the newest checkpoint is {newest}.")
+    for found in result["diagnosis"]:
+        yield html.finding(f"{found['kind']}:", f"{found['message']}. Try: {found['advice']}")
+    if not result["diagnosis"]:
+        yield html.finding("Nothing wrong was found.", "Latents, sigma and critic are within their thresholds.", True)
+    yield html.notes(_in_words(result))
+
+
+def _in_words(result: dict[str, Any]) -> Iterator[str]:
+    scores, latents = result["reconstruction"], result["latents"]
+    low, kinds = scores["quantiles"]["psnr"]["low"], latents["dimensions"]
+    yield (
+        f"Held-out images come back at {scores['psnr']:.2f} dB (PSNR; SSIM {scores['ssim']:.3f}, "
+        f"MAE {scores['mae']:.4f} on the [0, 1] scale); one in twenty is below {low:.2f} dB."
+    )
+    yield (
+        f"{latents['active_units']} of {latents['latent_dim']} latents move from image to image; by their posterior "
+        "variance {informative} are informative, {partial} in between, {superfluous} superfluous.".format(**kinds)
+    )
+    distances = {name: entry["frechet"]["value"] for name, entry in result["samplers"].items()}
+    best = min(distances, key=distances.get)
+    yield (
+        f"New images are closest to real ones with the sampler {best} ({scores['frechet']['name']} "
+        f"{distances[best]:.2f}; reconstructions {scores['frechet']['value']:.2f})."
+    )
+
+
+def _samplers(run: Run, result: dict[str, Any] | None) -> Iterator[str]:
+    if result is None:
+        return
+    captions = {"originals": "Held-out images", "reconstructions": "Their reconstructions"}
+    captions |= {name: f"Sampler {name}: new images, not chosen" for name in result["samplers"]}
+    sheets = {caption: run.path / "evaluation" / f"{name}.png" for name, caption in captions.items()}
+    shown = [html.picture(file.read_bytes(), caption) for caption, file in sheets.items() if file.exists()]
+    text = "Smaller distances are better; precision and density tell fidelity, recall and coverage variety."
+    yield html.section(
+        "Samplers compared", html.table(measures.score_rows(result)), html.paragraph(text), html.tiles(shown)
+    )
+
+
+def _pictures(run: Run, model: keras.Model) -> Iterator[str]:
+    """Reconstructions, variants and transitions of the first held-out images."""
+    try:
+        source = assembly.open_source(run.config, "validation")
+        images = data.to_unit_range(source.load(np.arange(min(_LOOKED_AT, len(source)))))
+    except UserError as error:
+        yield html.section("Pictures", html.paragraph(f"The run's held-out images could not be read: {error}"))
+        return
+    shown = images[: assembly.SHOWN_IMAGES]
+    rows = {
+        "original": shown,
+        "reconstruction": keras.ops.convert_to_numpy(model.reconstruct(shown)),
+        "prior": latent_space.draw(model, len(shown), run.config.seed),
+    }
+    caption = "Held-out images, the same decoded from their posterior means, and decoded draws of N(0, I)."
+    yield html.section("Reconstructions", html.picture(plots.rows_png(rows), caption))
+    yield _variants(model, images)
+    if len(images) > 1:
+        yield _transitions(model, images)
+
+
+def _variants(model: keras.Model, images: np.ndarray) -> str:
+    mean, log_var = model.encode(images)
+    kl = keras.ops.convert_to_numpy(gaussian.kl_to_standard(mean, log_var)).mean(axis=0)
+    dims = [int(d) for d in np.argsort(-kl, kind="stable")[:_ROWS]]
+    sigma = np.exp(0.5 * keras.ops.convert_to_numpy(log_var)[0, dims])
+    scale = float(min(_LARGEST_SCALE, max(2.0, 2.0 * np.rint(1.0 / np.median(sigma)))))
+    deltas = [scale * step for step in (-1.0, -0.5, 0.0, 0.5, 1.0)]
+    variants = latent_space.traverse(model, images[0], dims, deltas)
+    rows = {f"z_{d}, KL {kl[d]:.2g}": row for d, row in zip(dims, variants, strict=True)}
+    caption = "One held-out image with one latent moved at a time, by multiples of its own sigma; the latents with the "
+    caption += "largest KL."
+    labels = [f"{delta:+g} sigma" if delta else "0" for delta in deltas]
+    return html.section("Variants", html.picture(plots.rows_png(rows, labels), caption))
+
+
+def _transitions(model: keras.Model, images: np.ndarray) -> str:
+    pairs = min(_WALKS, len(images) // 2)
+    rows = {}
+    for i in range(pairs):
+        first, last = images[2 * i], images[2 * i + 1]
+        rows[str(i + 1)] = np.stack([first, *latent_space.interpolate(model, first, last, _STEPS), last])
+    labels = ["A", *(f"{step / (_STEPS - 1):.2f}" for step in range(_STEPS)), "B"]
+    caption = "Straight walks between the codes of two held-out images, A and B."
+    return html.section("Transitions", html.picture(plots.rows_png(rows, labels), caption))
+
+
+def _latents(result: dict[str, Any] | None) -> Iterator[str]:
+    if result is None:
+        return
+    latents = result["latents"]
+    place = range(1, latents["latent_dim"] + 1)
+    spectrum = {f"of {name}": (place, values) for name, values in latents["singular_values"].items()}
+    kl = {"KL": (place, sorted(latents["kl_per_dimension"], reverse=True))}
+    counts = latents["posterior_variance_counts"]
+    beyond = f"{counts[-1] / sum(counts):.1%} lie beyond {HISTOGRAM_EDGES[-2]:g}"
+    charts = {
+        "Singular values of z ~ q(z) and of the posterior means; all 1 for the prior.": plots.lines_png(
+            spectrum, "Spectrum of q(z)", "direction", log=min(min(y) for _, y in spectrum.values()) > 0
+        ),
+        "KL to the prior of each latent, the largest first.": plots.lines_png(kl, "KL per latent, nats", "latent"),
+        f"Of all images and latents: near 0 informative, near 1 superfluous; {beyond}.": plots.bars_png(
+            HISTOGRAM_EDGES[:-1], counts[:-1], "Posterior variances", "sigma^2"
+        ),
+    }
+    yield html.section(
+        "Latents",
+        html.tiles(html.picture(png, caption) for caption, png in charts.items()),
+        html.definitions(_latent_numbers(latents)),
+    )
+
+
+def _latent_numbers(latents: dict[str, Any]) -> dict[str, str]:
+    information, discrepancy, rank = (latents[name] for name in ("mutual_information", "mmd", "effective_rank"))
+    walk, bound, aggregate = (latents[name] for name in ("interpolation", "log_likelihood", "aggregate_kl"))
+    numbers = {
+        "KL to the prior": f"{latents['kl']:.2f} nats per image",
+        "Information between image and z": "{value:.2f} nats (estimates end at {bound:.2f})".format(**information),
+        "KL of q(z) to the prior": ", ".join(f"{name} {value:.2f}" for name, value in aggregate.items()),
+        "MMD of q(z) to the prior": f"{discrepancy['value']:.5f}, permutation p = {discrepancy['p_value']:.3f}",
+        "Effective rank": f"{rank['samples']:.1f} of z, {rank['means']:.1f} of the means",
+        "Correlation of latents": "mean {mean:.3f}, largest {maximum:.3f}".format(**latents["correlation"]),
+    }
+    if walk["ratio"] is not None:
+        numbers["Walks, length over distance"] = f"{walk['ratio']:.2f} (1 is straight), {walk['steps']} steps"
+    if bound is not None:
+        numbers["log p(x), lower bound"] = (
+            f"{bound['value']:.1f} ± {bound['standard_error']:.1f} nats per image ({bound['draws']} draws, effective "
+            f"{bound['effective_draws']:.1f}; ELBO {bound['elbo']:.1f})"
+        )
+    return numbers
+
+
+def _curves(run: Run) -> str:
+    """A chart for every logged term, of training and held-out images."""
+    rows = run.history()
+    names = [name for name in (rows[-1] if rows else {}) if name not in _NOT_A_TERM]
+    terms = list(dict.fromkeys(name.removeprefix("val_") for name in names))
+    charts = []
+    for term in terms:
+        logged = {"training": term, "held-out": f"val_{term}"}
+        lines = {label: _series(rows, name) for label, name in logged.items() if name in names}
+        charts.append(html.picture(plots.lines_png(lines, term, "epoch"), _TERMS.get(term, term)))
+    text = "Every logged term; nats per image unless said."
+    return html.section("Curves", html.paragraph(text), html.tiles(charts))
+
+
+def _series(rows: list[dict[str, float]], name: str) -> tuple[list[float], list[float]]:
+    points = [(row["epoch"], row[name]) for row in rows if np.isfinite(row.get(name, np.nan))]
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _protocol(result: dict[str, Any] | None) -> Iterator[str]:
+    if result is not None:
+        values = {name.replace("_", " "): _plain(value) for name, value in result["protocol"].items()}
+        yield html.section("Protocol", html.paragraph(_PROTOCOL_TEXT), html.definitions(values))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)

@@ -1,0 +1,393 @@
+"""The directory of a run: create, record, checkpoint, load.
+
+    RUN/config.json             the resolved configuration; each session's versions, git state and start
+    RUN/history.jsonl           one JSON object per finished epoch
+    RUN/checkpoints/            epoch-0007.keras: weights, both optimizers, random state; see ``checkpoints``
+    RUN/bad_steps.jsonl         steps left out for a number that was not finite, with their images
+    RUN/samples/                epoch-0007.png
+    RUN/tensorboard/            scalars and sample grids, with training.tensorboard=true
+    RUN/second_stage/           history.jsonl and checkpoints/ of the second stage, and samples.png
+    RUN/samplers/               mixture.keras: samplers that were fitted; epoch-0007/: to that checkpoint
+
+An epoch's row is written before its checkpoint, so every checkpoint has its history; resuming drops the rows
+after the checkpoint that it starts from, so an interrupted run leaves neither gap nor duplicate. This module
+imports Keras only inside the functions that need it: the command line reads a run's backend from it first.
+"""
+
+import json
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gamix_keras import files
+from gamix_keras.runs import checkpoints, provenance
+from gamix_keras.runs.checkpoints import Checkpoint
+from gamix_keras.config import Config, UserError, Value, settings
+
+if TYPE_CHECKING:
+    import keras
+
+KEPT_CHECKPOINTS = 2
+LOCK = ".lock"
+LATEST, BEST = "latest", "best"
+BETTER = {"val_loss": min, "val_reconstruction": min, "val_elbo": max, "val_psnr": max}
+
+
+class LoadedRun(NamedTuple):
+    """What ``load_run`` returns."""
+
+    config: Config
+    model: "keras.Model"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """History and checkpoints of one training, in a directory of its own."""
+
+    path: Path
+
+    def history(self) -> list[dict[str, float]]:
+        """Return the rows of the finished epochs; a half-written last line is left out."""
+        return _rows(self.path / "history.jsonl")
+
+    def record(self, row: Mapping[str, float]) -> None:
+        """Append the row of an epoch."""
+        files.append_line(self.path / "history.jsonl", json.dumps(dict(row)))
+
+    def rewind(self, epoch: int) -> None:
+        """Drop the rows after ``epoch``."""
+        rows = [row for row in self.history() if row["epoch"] <= epoch]
+        files.write_text(self.path / "history.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def kept(self) -> int:
+        """How many checkpoints are kept, the newest."""
+        return KEPT_CHECKPOINTS
+
+    @property
+    def spared(self) -> Collection[int]:
+        """Epochs whose checkpoints are kept besides."""
+        return ()
+
+    def save_checkpoint(self, model: "keras.Model", epoch: int, step: int = 0) -> None:
+        """Write the model after whole epochs, and steps of the next; drop the checkpoints that are not kept.
+
+        Raises:
+            DiskFull: Where there is no room; the checkpoints before are as they were.
+        """
+        checkpoints.write(checkpoints.path(self.checkpoints, epoch, step), model.save)
+        checkpoints.prune(self.checkpoints, (epoch, step), self.kept, self.spared)
+
+    def latest_checkpoint(self) -> Checkpoint:
+        """Return the newest whole checkpoint, ``Checkpoint(0, None)`` where there is none.
+
+        Warns:
+            UserWarning: That names each damaged file which was passed over.
+        """
+        for checkpoint in checkpoints.listed(self.checkpoints):
+            if checkpoints.is_whole(checkpoint.file):
+                return checkpoint
+            warnings.warn(f"{checkpoint.file} is damaged and was passed over", stacklevel=2)
+        return Checkpoint(0, None)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the checkpoint that is loaded: the newest whole one."""
+        return self.latest_checkpoint()
+
+    def load_checkpoint(self, compile: bool = False) -> "keras.Model":
+        """Load ``checkpoint()``, in Keras's safe mode.
+
+        Args:
+            compile: Whether to restore the optimizers too, in order to train on.
+
+        Raises:
+            UserError: Where there is no whole checkpoint yet.
+        """
+        import keras
+
+        from gamix_keras import assembly  # noqa: F401  # registers the classes that the file names
+        from gamix_keras.training.building import building
+
+        _, file = self.checkpoint()
+        if file is None:
+            raise UserError(f"RUN: expected a run with a checkpoint, got {self.path}, which has none yet")
+        with building():
+            model = keras.saving.load_model(file, compile=compile, safe_mode=True)
+        if not compile and hasattr(model, "adopt_average"):
+            # What is not trained on is sampled and measured: with the average, if one was kept.
+            model.adopt_average()
+        return model
+
+
+@dataclass(frozen=True)
+class Run(Stage):
+    """A run directory; make one with ``Run.create`` or ``Run.open``.
+
+    As a ``Stage`` it is the training on images; ``second_stage`` is what followed it. What loads, measures, samples or
+    exports it takes the newest whole checkpoint, or the one that ``at`` chose; training goes on from the newest.
+    """
+
+    config: Config
+    preset: str | None = None
+    chosen: str = LATEST
+
+    @classmethod
+    def create(cls, path: str | os.PathLike, config: Config, preset: str | None = None) -> "Run":
+        """Describe a run in a new or empty directory, which ``begin_session`` makes.
+
+        Raises:
+            UserError: Where the directory holds a run already, or anything else.
+        """
+        path = Path(path)
+        if _is_run(path):
+            raise UserError(f"--out: {path} holds a run already; go on with --resume, or choose another")
+        if path.exists() and not _is_empty(path):
+            raise UserError(f"--out: expected a new or empty directory, got {path}, which is neither")
+        return cls(path, config, preset)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> "Run":
+        """Open an existing run.
+
+        Raises:
+            UserError: Where there is none, or its config.json cannot be read.
+        """
+        path = Path(path)
+        if not _is_run(path):
+            raise UserError(f"RUN: expected a run directory (one with config.json), got {path}")
+        written = _read_config(path)
+        return cls(path, Config.from_dict(written.get("config", {})), written.get("preset"))
+
+    def at(self, chosen: str | int) -> "Run":
+        """Return this run with another checkpoint to load.
+
+        Args:
+            chosen: ``latest``, ``best`` (by ``training.keep_best``), or a number of whole epochs.
+
+        Raises:
+            UserError: Where there is no such checkpoint, or it is damaged.
+        """
+        run = replace(self, chosen=str(chosen))
+        if run.chosen != LATEST:
+            run.checkpoint()
+        return run
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the checkpoint that is loaded.
+
+        Raises:
+            UserError: Where the one that was chosen is not there, or is damaged.
+        """
+        if self.chosen == LATEST:
+            return self.latest_checkpoint()
+        there = {found.epoch: found for found in checkpoints.listed(self.checkpoints) if not found.step}
+        found = there.get(self._chosen_epoch())
+        if found is None:
+            kept = ", ".join(map(str, sorted(there))) or "none"
+            raise UserError(f"--checkpoint: expected latest, best or an epoch that is kept ({kept}), got {self.chosen}")
+        if not checkpoints.is_whole(found.file):
+            raise UserError(f"--checkpoint: expected a whole file, got {found.file}, which is damaged")
+        return found
+
+    def _chosen_epoch(self) -> int | None:
+        if self.chosen != BEST:
+            return int(self.chosen) if self.chosen.isdecimal() else None
+        if self.config.training.keep_best is None:
+            remedy = "name latest or an epoch"
+            raise UserError(f"--checkpoint: expected a run with training.keep_best for best, got {self.path}; {remedy}")
+        return next(iter(self.spared), None)
+
+    @property
+    def samplers(self) -> Path:
+        """The folder of the samplers that were fitted to the checkpoint that is loaded."""
+        loaded = self.checkpoint()
+        is_newest = self.chosen == LATEST or loaded.progress == self.latest_checkpoint().progress
+        return self.path / "samplers" / ("" if is_newest else loaded.file.stem)
+
+    def changed(self, values: Mapping[str, Value]) -> "Run":
+        """Return this run with settings changed, for its next session.
+
+        Raises:
+            UserError: Where a setting cannot change once training has begun.
+        """
+        for key, value in values.items():
+            recorded = self.config.get(key)
+            if value != recorded and not self._may_change(key):
+                raise UserError(f"{key}: expected {recorded}, as the run was started with, got {value}")
+        return replace(self, config=self.config.updated(values))
+
+    def _may_change(self, key: str) -> bool:
+        to_come = key.startswith("second_stage.") and self.second_stage.latest_checkpoint()[1] is None
+        return to_come or settings()[key].metadata["resumable"]
+
+    def begin_session(self, from_epoch: int, from_step: int = 0) -> None:
+        """Write ``config.json``, with the settings as they are now and one more session.
+
+        A second stage belongs to the first as it was: it is dropped where the first is trained on.
+
+        Args:
+            from_epoch: How many epochs the session builds on; history after them is dropped.
+            from_step: And how many steps of the next.
+        """
+        earlier = _read_config(self.path).get("sessions") if _is_run(self.path) else []
+        sessions = [*(earlier if isinstance(earlier, list) else []), provenance.session(from_epoch)]
+        values = {"preset": self.preset, "config": self.config.to_dict(), "sessions": sessions}
+        files.write_json(self.path / "config.json", values)
+        self.rewind(from_epoch)
+        self._rewind_bad_steps(from_epoch, from_step)
+        if from_epoch < self.config.training.epochs and self.second_stage.path.exists():
+            shutil.rmtree(self.second_stage.path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let no other process train this run, and clear away what one that was killed left half-written.
+
+        Raises:
+            UserError: Names the process that trains it.
+        """
+        try:
+            with files.locked(self.path / LOCK):
+                files.remove_leftovers(self.path)
+                for stage in (self, self.second_stage):
+                    checkpoints.remove_leftovers(stage.checkpoints)
+                yield
+        except files.Locked as holder:
+            raise UserError(f"RUN: {self.path} is being trained by process {holder}; wait for it or stop it") from None
+
+    @property
+    def kept(self) -> int:
+        """How many checkpoints are kept, the newest."""
+        return self.config.training.keep_checkpoints
+
+    @property
+    def spared(self) -> Collection[int]:
+        """The epoch with the best ``training.keep_best`` of those that have a checkpoint."""
+        metric = self.config.training.keep_best
+        there = {checkpoint.epoch for checkpoint in checkpoints.listed(self.checkpoints) if not checkpoint.step}
+        rows = [row for row in self.history() if row["epoch"] in there and math.isfinite(row.get(metric, math.nan))]
+        return {BETTER[metric](rows, key=lambda row: row[metric])["epoch"]} if rows else ()
+
+    @property
+    def bad_steps(self) -> list[dict[str, Any]]:
+        """The rows of ``bad_steps.jsonl``."""
+        return _rows(self.path / "bad_steps.jsonl")
+
+    def record_bad_step(self, row: Mapping[str, Any]) -> None:
+        """Append a row to ``bad_steps.jsonl``."""
+        files.append_line(self.path / "bad_steps.jsonl", json.dumps(dict(row)))
+
+    def _rewind_bad_steps(self, epoch: int, step: int) -> None:
+        rows = self.bad_steps
+        kept = [row for row in rows if (row["epoch"] - 1, row.get("step", 0)) <= (epoch, step)]
+        if kept != rows:
+            files.write_text(self.path / "bad_steps.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+
+    @property
+    def samples(self) -> Path:
+        """The folder of the pictures."""
+        return self.path / "samples"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of what TensorBoard reads."""
+        return self.path / "tensorboard"
+
+    @property
+    def second_stage(self) -> Stage:
+        """History and checkpoints of the second stage."""
+        return Stage(self.path / "second_stage")
+
+    def has_second_stage(self) -> bool:
+        """Whether there is a second stage, perhaps still in training, that belongs to the first as it is."""
+        is_trained = self.checkpoint()[0] >= self.config.training.epochs
+        return is_trained and self.second_stage.latest_checkpoint()[1] is not None
+
+    def load_model(self, compile: bool = False) -> "keras.Model":
+        """Load ``checkpoint()``, in Keras's safe mode; with that of the second stage, as a ``TwoStageVAE``.
+
+        A second stage belongs to the last epoch of the first: an earlier checkpoint is loaded without it.
+
+        Args:
+            compile: Whether to restore the optimizers too, in order to train on.
+
+        Raises:
+            UserError: Where the run has no whole checkpoint yet.
+        """
+        first = self.load_checkpoint(compile)
+        if not self.has_second_stage():
+            return first
+        from gamix_keras.models import TwoStageVAE
+
+        return TwoStageVAE(first, self.second_stage.load_checkpoint(compile))
+
+
+def load_run(path: str | os.PathLike, checkpoint: str | int = "latest") -> LoadedRun:
+    """Read a run directory: its configuration, and its model as of a checkpoint, see ``Run.at``."""
+    run = Run.open(path).at(checkpoint)
+    return LoadedRun(run.config, run.load_model())
+
+
+def new_path(preset: str, parent: str | os.PathLike = "runs") -> Path:
+    """Return ``runs/<preset>-<n>`` with the first n above those that are taken."""
+    return Path(parent) / f"{preset}-{max(_numbers(preset, Path(parent)), default=0) + 1}"
+
+
+def newest_path(preset: str, parent: str | os.PathLike = "runs") -> Path:
+    """Return the last ``runs/<preset>-<n>``.
+
+    Raises:
+        UserError: Where there is none.
+    """
+    numbers = _numbers(preset, Path(parent))
+    if not numbers:
+        raise UserError(f"--resume: expected a run of {preset} under {parent}, found none; name one with --out")
+    return Path(parent) / f"{preset}-{max(numbers)}"
+
+
+def _numbers(preset: str, parent: Path) -> list[int]:
+    endings = [path.name.removeprefix(f"{preset}-") for path in parent.glob(f"{preset}-*")]
+    return [int(ending) for ending in endings if ending.isdigit()]
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.json").is_file()
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether there is nothing but what a process leaves that is killed at its start."""
+    return path.is_dir() and all(file.name == LOCK or files.is_temporary(file) for file in path.iterdir())
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    file = path / "config.json"
+    try:
+        written = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise UserError(f"RUN: expected JSON in {file}, got {error}") from None
+    if not isinstance(written, dict):
+        raise UserError(f"RUN: expected an object in {file}, got {type(written).__name__}")
+    return written
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [row for row in map(_row, lines) if row is not None]
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and "epoch" in row else None

@@ -1,0 +1,171 @@
+"""The sampler of a run: chosen by measurement, fitted on first use, kept in ``RUN/samplers/``."""
+
+import json
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+
+from gamix_keras import assembly, files
+from gamix_keras.runs import checkpoints
+from gamix_keras.config import UserError
+from gamix_keras.data import reading
+from gamix_keras.models.compiled import CompiledVAE
+from gamix_keras.runs.directory import Run
+from gamix_keras.samplers import (
+    SAMPLERS,
+    Posteriors,
+    Sampler,
+    collect_posteriors,
+    fit_sampler,
+    load_sampler,
+    save_sampler,
+)
+
+# The others have nothing to fit: the prior is fixed, and the second stage is part of the model.
+FITTED = ("gaussian", "mixture")
+COMPONENTS = 10
+
+
+class Choice(NamedTuple):
+    """A sampler's name, and why it is this one."""
+
+    name: str
+    reason: str
+
+
+def choose(run: Run) -> Choice:
+    """Choose the best sampler that was measured for a run, by the Frechet distance; the prior where none was.
+
+    Raises:
+        UserError: Where ``evaluation.json`` cannot be read.
+    """
+    distances = measured_distances(run)
+    if not run.has_second_stage():
+        distances.pop("second_stage", None)
+    if not distances:
+        return Choice("prior", "none was measured; `gamix-keras evaluate` tells which is best")
+    best = min(distances, key=distances.__getitem__)
+    others = ", ".join(f"{name} {distances[name]:.2f}" for name in sorted(distances, key=distances.__getitem__))
+    late = ", measured before that checkpoint" if _is_older(run.path / "evaluation.json", run) else ""
+    return Choice(best, f"the lowest Frechet distance of {others}{late}")
+
+
+def measured_distances(run: Run) -> dict[str, float]:
+    """Read each sampler's Frechet distance from ``RUN/evaluation.json``; none where there is no such file.
+
+    Raises:
+        UserError: Where the file does not hold what ``gamix-keras evaluate`` writes.
+    """
+    file = run.path / "evaluation.json"
+    if not file.exists():
+        return {}
+    try:
+        samplers = json.loads(file.read_text(encoding="utf-8"))["samplers"]
+        distances = {name: float(scores["frechet"]["value"]) for name, scores in samplers.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        wanted = "samplers with a Frechet distance each"
+        raise UserError(f"--sampler: expected {wanted} in {file}, which has none; name a sampler") from None
+    return {name: value for name, value in distances.items() if name in SAMPLERS and math.isfinite(value)}
+
+
+def sampler_of(
+    run: Run,
+    model: keras.Model,
+    name: str,
+    components: int | None = None,
+    say: Callable[[str], None] = print,
+    posteriors: Callable[[], Posteriors] | None = None,
+) -> Sampler:
+    """Return a run's sampler, which is fitted to the training images and saved where that was not done before.
+
+    One that was fitted to another checkpoint, or has another number of components, is fitted again.
+
+    Args:
+        run: The run.
+        model: Its model, from ``run.load_model()``.
+        name: One of ``gamix_keras.samplers.SAMPLERS``.
+        components: Of ``mixture`` only; None takes what was saved, or 10.
+        say: Called with a line before each part of a fit.
+        posteriors: Called for the posteriors of the training images where they are needed, which spares several
+            samplers a pass through the encoder each; None encodes them.
+
+    Raises:
+        UserError: Where the run has no such sampler, or ``components`` does not go with it.
+    """
+    if components is not None and name != "mixture":
+        raise UserError(f"--components: expected the sampler mixture with it, got {name}")
+    if name == "second_stage" and not hasattr(model, "second_stage"):
+        remedy = f"`gamix-keras train --resume --out {run.path} --set second_stage.epochs=N` adds one"
+        raise UserError(f"--sampler: expected a run with a second stage, got {run.path}, which has none; {remedy}")
+    if name in SAMPLERS and name not in FITTED:
+        return fit_sampler(name, model)
+    path = run.samplers / f"{name}.keras"
+    collect = posteriors or partial(training_posteriors, run, model, say)
+    return _kept(path, run, components) or _fitted(path, run, collect(), components, say)
+
+
+def is_fitted(run: Run, name: str) -> bool:
+    """Whether a sampler is kept that was fitted to the checkpoint of a run that is loaded."""
+    path = run.samplers / f"{name}.keras"
+    return path.exists() and not _is_stale(path, run)
+
+
+def training_posteriors(run: Run, model: keras.Model, say: Callable[[str], None] = print) -> Posteriors:
+    """Pass the training images of a run, as they are, through the encoder of its model."""
+    source = assembly.open_source(run.config, "train")
+    say(f"latents of {len(source):,} training images")
+    with reading(source):
+        return collect_posteriors(CompiledVAE(model), assembly.batches_in_order(run.config, source))
+
+
+def mixture_arguments(images: int, latent_dim: int, components: int = COMPONENTS) -> dict[str, Any]:
+    """Return components and covariance of a mixture: a full covariance wants more than D images a component."""
+    return {"components": components, "covariance": "full" if images > components * latent_dim else "diag"}
+
+
+def _kept(path: Path, run: Run, components: int | None) -> Sampler | None:
+    if not is_fitted(run, path.stem):
+        return None
+    try:
+        sampler = load_sampler(path)
+    except ValueError:
+        return None
+    return sampler if components in (None, getattr(sampler, "components", None)) else None
+
+
+def _fitted(
+    path: Path, run: Run, posteriors: Posteriors, components: int | None, say: Callable[[str], None]
+) -> Sampler:
+    images, latent_dim = posteriors.mean.shape
+    own = {}
+    if path.stem == "mixture":
+        own = mixture_arguments(images, latent_dim, components or min(COMPONENTS, images))
+    settings = "".join(f", {key} {value}" for key, value in own.items())
+    say(f"fitting the sampler {path.stem} to {images:,} training images{settings}")
+    sampler = SAMPLERS[path.stem](latent_dim, **own).fit(posteriors, seed=run.config.seed)
+    save_sampler(sampler, path)
+    _, checkpoint = run.checkpoint()
+    files.write_text(_note(path), (checkpoint and checkpoints.checksum(checkpoint)) or "")
+    return sampler
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.checkpoint")
+
+
+def _is_stale(path: Path, run: Run) -> bool:
+    """Whether a sampler is of another checkpoint: by the checksum noted beside it, which copies keep; else by time."""
+    _, checkpoint = run.checkpoint()
+    checksum = checkpoints.checksum(checkpoint) if checkpoint else None
+    noted = _note(path).read_text(encoding="utf-8") if _note(path).exists() else ""
+    return noted != checksum if noted and checksum else _is_older(path, run)
+
+
+def _is_older(path: Path, run: Run) -> bool:
+    """Whether a file was written before the checkpoint of a run that is loaded."""
+    _, checkpoint = run.checkpoint()
+    return checkpoint is not None and path.stat().st_mtime_ns < checkpoint.stat().st_mtime_ns

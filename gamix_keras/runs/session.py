@@ -1,0 +1,221 @@
+"""A training session: a run from its newest checkpoint, or from the start, to its last epoch.
+
+Where the configuration has a second stage, it follows the last epoch of the first, with a history and checkpoints of
+its own. The posteriors that it learns from are encoded anew when it is resumed: the same ones, from the same weights.
+"""
+
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from gamix_keras import assembly, plots
+from gamix_keras.runs import processes
+from gamix_keras.callbacks import EpochCheckpoint, EpochHistory, StepCheckpoint
+from gamix_keras.config import UserError
+from gamix_keras.data import reading
+from gamix_keras.files import DiskFull
+from gamix_keras.interrupts import stop_requests
+from gamix_keras.models import TwoStageVAE
+from gamix_keras.runs.directory import Run
+from gamix_keras.samplers import collect_posteriors
+from gamix_keras.distributed import devices
+
+WAIT_SECONDS = 30
+
+
+class Session(NamedTuple):
+    """A run that is ready to train.
+
+    Attributes:
+        run: The run.
+        done: Epochs that its newest checkpoint has behind it, of the first stage.
+        data: What is read.
+        model: The compiled model as of that checkpoint, without its second stage.
+        step: Steps of the next epoch that the checkpoint has behind it too.
+    """
+
+    run: Run
+    done: int
+    data: assembly.Data
+    model: keras.Model
+    step: int = 0
+
+
+class Outcome(NamedTuple):
+    """What a run has come to.
+
+    Attributes:
+        picture: The newest grid of originals, reconstructions and samples; that of the second stage, if any.
+        row: The last row of the history.
+    """
+
+    picture: Path
+    row: dict[str, float]
+
+
+def train(run: Run, verbose: str | int = "auto") -> Outcome:
+    """Train a run to ``training.epochs``, then to ``second_stage.epochs``; does nothing where it is there already.
+
+    A resumed run ends, bit for bit, where one that was never interrupted would: on the same backend, machine
+    and number of threads.
+
+    Args:
+        run: A new run, or one that is to go on.
+        verbose: As in ``keras.Model.fit``.
+    """
+    with processes.started(run.config.training.devices):
+        session = prepare(run)
+        return outcome(run) if session is None else fit(session, verbose)
+
+
+def prepare(run: Run) -> Session | None:
+    """Open the data, and build or load the model; nothing is left written. None where nothing is left to train.
+
+    Raises:
+        UserError: Where another process trains the run.
+    """
+    done, file = checkpoint = run.latest_checkpoint()
+    if done >= run.config.training.epochs and _second_done(run) >= run.config.second_stage.epochs:
+        devices.tell(None)
+        return None
+    if run.path.exists():
+        with run.locked():  # told now rather than when everything is built
+            pass
+    with devices.scope(run.config.training.devices):
+        devices.tell((run.config.to_dict(), done, checkpoint.step))  # before anything that all must build together
+        data = assembly.build_data(run.config, start_epoch=done, start_step=checkpoint.step)
+        model = _model(run, file)
+    return Session(run, done, data, model, checkpoint.step)
+
+
+def _model(run: Run, file: Path | None) -> keras.Model:
+    if file is not None and devices.part()[1] == 1:
+        return run.load_checkpoint(compile=True)
+    model = assembly.build_model(run.config)
+    if file is not None:  # built as the other processes build theirs, variable by variable
+        devices.alone(model.load_weights, file)
+    return model
+
+
+def _second_done(run: Run) -> int:
+    return run.second_stage.latest_checkpoint()[0]
+
+
+def fit(session: Session, verbose: str | int = "auto") -> Outcome:
+    """Train to the end. A row is written before its checkpoint, so that every checkpoint has its history.
+
+    Raises:
+        Stopped: After SIGTERM or SIGINT, once a checkpoint is written.
+        DiskFull: Where a checkpoint or a row finds no room; those before are whole.
+        UserError: Where another process trains the run, or has trained it since ``prepare``.
+    """
+    run, done, data, _, step = session
+    with run.locked(), reading(*data.sources), stop_requests() as stopping:
+        if run.latest_checkpoint().progress != (done, step):
+            raise UserError(f"RUN: {run.path} was trained on by another process meanwhile; start again with --resume")
+        run.begin_session(done, step)
+        if done < run.config.training.epochs:
+            with devices.scope(run.config.training.devices):
+                _fit_first(session, verbose, stopping)
+        devices.leave()
+        if _second_done(run) < run.config.second_stage.epochs:
+            _fit_second(session, verbose, stopping)
+    return outcome(run)
+
+
+def _fit_first(session: Session, verbose: str | int, stopping: Callable[[], int]) -> None:
+    run, done, data, model, step = session
+    devices.share(model)
+    processes.fit_epochs(run.config, data, model, (done, step), _callbacks(session, stopping), verbose)
+
+
+def _callbacks(session: Session, stopping: Callable[[], int]) -> list[keras.callbacks.Callback]:
+    run, training = session.run, session.run.config.training
+    every, minutes = training.checkpoint_steps, training.checkpoint_minutes
+    pauses = training.full_disk == "pause"
+    record, write = (_waiting(write, stopping) if pauses else write for write in (run.record, run.save_checkpoint))
+    guards = assembly.build_guard(run.config, session.data, run.record_bad_step, session.step)
+
+    def save(*arguments: Any) -> None:
+        for guard in guards:  # a bad step is noted before the checkpoint that has it behind it
+            guard.look()
+        devices.alone(write, *arguments)
+
+    return [
+        EpochHistory(record),
+        *assembly.build_callbacks(run.config, session.data, run.samples),
+        *guards,
+        *assembly.build_tensorboard(run.config, run.tensorboard, run.samples),
+        StepCheckpoint(save, every, minutes, session.step, stopping),
+        EpochCheckpoint(save, training.checkpoint_every, stopping),
+    ]
+
+
+def _waiting(write: Callable[..., None], stopping: Callable[[], int]) -> Callable[..., None]:
+    """Return ``write``, tried again until there is room on the disk or training is told to stop."""
+
+    def patient(*arguments: object) -> None:
+        while True:
+            try:
+                return write(*arguments)
+            except DiskFull as error:
+                if stopping():
+                    raise
+                warnings.warn(f"{error}; waiting for room", stacklevel=2)
+                time.sleep(WAIT_SECONDS)
+
+    return patient
+
+
+def _fit_second(session: Session, verbose: str | int, stopping: Callable[[], int]) -> None:
+    run, _, data, first, _ = session
+    stage, settings = run.second_stage, run.config.second_stage
+    done, file = stage.latest_checkpoint()
+    second = assembly.build_second_stage(run.config) if file is None else stage.load_checkpoint(compile=True)
+    stage.rewind(done)
+    if verbose:
+        images = len(data.sources[0])
+        print(f"second stage: epochs {done + 1} to {settings.epochs} on the latents of {images:,} training images")
+    # The context matters to models that keep averaged weights: those are what is sampled with.
+    with first.averaged():
+        posteriors, held_out = (
+            collect_posteriors(first, assembly.batches_in_order(run.config, source)) for source in data.sources
+        )
+        model = TwoStageVAE(first, second)
+        model.fit_second(
+            posteriors,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            validation_data=held_out,
+            initial_epoch=done,
+            callbacks=[
+                *assembly.build_second_stage_callbacks(run.config),
+                *assembly.build_tensorboard(run.config, run.tensorboard / "second_stage"),
+                EpochHistory(stage.record),
+                EpochCheckpoint(stage.save_checkpoint, settings.checkpoint_every, stopping),
+            ],
+            verbose=verbose,
+        )
+        _picture(model, data.shown, run)
+
+
+def _picture(model: TwoStageVAE, shown: np.ndarray, run: Run) -> None:
+    rows = {
+        "original": shown,
+        "reconstruction": ops.convert_to_numpy(model.reconstruct(shown)),
+        "sample": ops.convert_to_numpy(model.sample(len(shown), seed=run.config.seed)),
+    }
+    plots.save_rows(rows, run.second_stage.path / "samples.png")
+
+
+def outcome(run: Run) -> Outcome:
+    """Return what the run has come to so far."""
+    found = [*sorted(run.samples.glob("epoch-*.png")), *run.second_stage.path.glob("samples.png")]
+    rows = run.history()
+    return Outcome(found[-1] if found else run.samples, rows[-1] if rows else {})

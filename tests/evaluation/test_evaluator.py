@@ -1,0 +1,137 @@
+"""The evaluation of a run: what is written, that it repeats, and that planted faults are told apart."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import TINY
+
+from gamix_keras import assembly, evaluation
+from gamix_keras.config import Config, UserError
+from gamix_keras.evaluation import Settings
+from gamix_keras.runs import Run, session
+
+
+def extractor(size=16):
+    """Mean colours of a 4 x 4 grid as features: 48 of them."""
+    inputs = keras.Input((size, size, 3))
+    pooled = keras.layers.AveragePooling2D(size // 4)(inputs)
+    return keras.Model(inputs, keras.layers.Flatten()(pooled), name="grid")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """An untrained run with a checkpoint and 40 held-out images."""
+    config = Config().updated({**TINY, "data.count": 80, "data.validation_fraction": 0.5, "model.critic": False})
+    run = Run.create(tmp_path_factory.mktemp("evaluation") / "run", config)
+    run.begin_session(0)
+    run.save_checkpoint(assembly.build_model(config), 3)
+    return run
+
+
+@pytest.fixture
+def evaluate(run, tmp_path):
+    """Evaluates that run with small features, and returns the result."""
+
+    def call(**changes):
+        values = {"extractor": extractor(), "count": 30, "cache": tmp_path / "cache", **changes}
+        return evaluation.evaluate(run, Settings(**values))
+
+    return call
+
+
+def test_what_is_written(run, evaluate):
+    result = evaluate()
+    assert json.loads((run.path / "evaluation.json").read_text()) == result
+    assert set(result) == {"reconstruction", "latents", "samplers", "diagnosis", "protocol"}
+    assert list(result["samplers"]) == ["prior", "gaussian", "mixture"]
+    for scores in (result["reconstruction"], *result["samplers"].values()):
+        assert scores["frechet"]["name"] == "FD-grid" and scores["frechet"]["value"] > 0
+        assert len(scores["kid"]["interval"]) == 2
+        assert {"precision", "recall", "density", "coverage"} < set(scores)
+    assert {"mae", "mse", "psnr", "ssim", "ms_ssim"} < set(result["reconstruction"])
+    assert {"mutual_information", "mmd", "aggregate_kl", "interpolation", "log_likelihood"} < set(result["latents"])
+    assert result["protocol"]["samplers"]["gaussian"] == "FullGaussianSampler, fitted to 80 images"
+    protocol = {"extractor": "grid", "real_images": 30, "seed": 0, "checkpoint_epoch": 3, "data": "faces"}
+    assert protocol.items() <= result["protocol"].items()
+    folder = run.path / "evaluation"
+    assert len((folder / "scores.csv").read_text().splitlines()) == 31
+    sheets = {"originals", "reconstructions", "prior", "gaussian", "mixture"}
+    assert {file.stem for file in folder.glob("*.png")} == sheets
+    assert Image.open(folder / "mixture.png").size == (8 * 66 + 2, 3 * 66 + 2)
+
+
+def test_same_seed_same_file_and_another_seed_another(run, evaluate, tmp_path):
+    written = []
+    for changes in ({}, {}, {"cache": tmp_path / "other"}, {"seed": 1}):
+        evaluate(**changes)
+        written.append((run.path / "evaluation.json").read_bytes())
+    assert written[0] == written[1] == written[2] != written[3]
+
+
+def test_only_what_is_asked_for(evaluate):
+    result = evaluate(samplers=("prior",))
+    assert list(result["samplers"]) == ["prior"]
+    assert result["protocol"]["samplers"] == {"prior": "PriorSampler"}
+
+
+def test_other_images_are_taken_whole(evaluate, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (25, 16, 16, 3), dtype=np.uint8)
+    np.savez(tmp_path / "noise.npz", images=pixels)
+    result = evaluate(data=str(tmp_path / "noise.npz"), samplers=("prior",))
+    assert result["protocol"]["real_images"] == 25
+    assert result["reconstruction"]["psnr"] < 15
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"samplers": ("prior", "magic")}, "--samplers: expected names of prior, .*, got magic"),
+        ({"count": 19}, "--count: expected at least 20 images, got 19"),
+        ({"extractor": "vgg"}, "extractor must be one of"),
+        ({"data": "nowhere"}, "data source: expected faces"),
+        ({"samplers": ("second_stage",)}, "expected a run with a second stage"),
+    ],
+)
+def test_mistakes_are_named(evaluate, changes, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(**changes)
+
+
+def test_too_few_held_out_images(tmp_path):
+    run = Run.create(tmp_path / "run", Config().updated(TINY))
+    with pytest.raises(UserError, match="at least 20 held-out images, got 2; name a source with more"):
+        evaluation.evaluate(run, Settings(extractor=extractor()))
+
+
+def test_a_run_without_a_checkpoint(tmp_path):
+    run = Run.create(tmp_path / "run", Config().updated({**TINY, "data.count": 300}))
+    run.begin_session(0)
+    with pytest.raises(UserError, match="has none yet"):
+        evaluation.evaluate(run, Settings(extractor=extractor(), samplers=("prior",)))
+
+
+PLANTED = {
+    "collapsed": {"model.name": "vae", "loss.scale": 1.0, "loss.beta": 100.0},
+    "half-dead": {"model.name": "vae", "loss.scale": 1.0, "loss.beta": 8.0},
+    None: {"model.name": "vae", "loss.scale": 0.2},
+    "sigma-collapsed": {
+        **{"model.name": "gamix", "model.critic": False, "loss.scale": 0.05, "loss.variance_weight": 0.0},
+        **{"training.epochs": 40, "training.learning_rate": 1e-2},
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:CollapseMonitor")
+@pytest.mark.parametrize("kind", PLANTED)
+def test_planted_faults_of_trained_models_are_told_apart(tmp_path, kind):
+    values = {**TINY, "data.count": 600, "model.width": 16, "model.latent_dim": 16, "training.epochs": 15}
+    values |= {"training.learning_rate": 3e-3, "training.sample_every": 0, "training.batch_size": 16}
+    run = Run.create(tmp_path / "run", Config().updated({**values, **PLANTED[kind]}))
+    session.train(run, verbose=0)
+    settings = Settings(extractor=extractor(), samplers=("prior",), cache=tmp_path)
+    result = evaluation.evaluate(run, settings)
+    assert [found["kind"] for found in result["diagnosis"]] == ([kind] if kind else [])
