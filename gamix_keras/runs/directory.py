@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gamix_keras import files
+from gamix_keras.config import Config, UserError, Value, settings
 from gamix_keras.runs import checkpoints, provenance
 from gamix_keras.runs.checkpoints import Checkpoint
-from gamix_keras.config import Config, UserError, Value, settings
 
 if TYPE_CHECKING:
     import keras

@@ -16,10 +16,9 @@ from contextlib import contextmanager
 import keras
 
 from gamix_keras import assembly
-from gamix_keras.distributed import replicas
 from gamix_keras.callbacks import ResumedMetrics
 from gamix_keras.config import Config
-from gamix_keras.distributed import devices
+from gamix_keras.distributed import devices, replicas
 
 FOLLOW = "from gamix_keras.runs.processes import follow; follow()"
 PATIENCE_SECONDS = 30

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import keras
 
 from gamix_keras import assembly, files
-from gamix_keras.runs import checkpoints
 from gamix_keras.config import UserError
 from gamix_keras.data import reading
 from gamix_keras.models.compiled import CompiledVAE
+from gamix_keras.runs import checkpoints
 from gamix_keras.runs.directory import Run
 from gamix_keras.samplers import (
     SAMPLERS,

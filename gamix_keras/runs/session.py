@@ -15,16 +15,16 @@ import numpy as np
 from keras import ops
 
 from gamix_keras import assembly, plots
-from gamix_keras.runs import processes
 from gamix_keras.callbacks import EpochCheckpoint, EpochHistory, StepCheckpoint
 from gamix_keras.config import UserError
 from gamix_keras.data import reading
+from gamix_keras.distributed import devices
 from gamix_keras.files import DiskFull
 from gamix_keras.interrupts import stop_requests
 from gamix_keras.models import TwoStageVAE
+from gamix_keras.runs import processes
 from gamix_keras.runs.directory import Run
 from gamix_keras.samplers import collect_posteriors
-from gamix_keras.distributed import devices
 
 WAIT_SECONDS = 30
 

@@ -8,9 +8,8 @@ import pytest
 from harness import numpy
 from tiny import TINY
 
-from gamix_keras.runs import sampling, session
 from gamix_keras.config import Config, UserError
-from gamix_keras.runs import Run
+from gamix_keras.runs import Run, sampling, session
 from gamix_keras.samplers import SAMPLERS, total_moments
 
 

@@ -11,13 +11,12 @@ import pytest
 from harness import numpy, state
 from tiny import TINY
 
-from gamix_keras.runs import session
 from gamix_keras.callbacks import SampleGrid
 from gamix_keras.config import Config, UserError
 from gamix_keras.files import DiskFull
 from gamix_keras.interrupts import Stopped
 from gamix_keras.models import TwoStageVAE
-from gamix_keras.runs import Run, Stage
+from gamix_keras.runs import Run, Stage, session
 
 THREE_EPOCHS = {**TINY, "training.epochs": 3, "training.collapse_monitor": False}
 SECOND_STAGE = {"epochs": 4, "batch_size": 8, "width": 8, "depth": 1, "checkpoint_every": 1, "halve_every": 3}
