@@ -161,7 +161,7 @@ class Config:
         (12288, 2.46)
         >>> config.updated({"model.width": 30})
         Traceback (most recent call last):
-        gamix_keras.config.UserError: model.width: expected a multiple of 4 for the convnet, got 30
+        gamix_keras.config.setting.UserError: model.width: expected a multiple of 4 for the convnet, got 30
     """
 
     seed: int = setting(0, "seeds weights, noise and the order of the data", low=0, high=2**31 - 1)
