@@ -25,6 +25,7 @@ from gamix_keras.cli import environment
 from gamix_keras.cli.options import name_list, positive_number, whole_number
 from gamix_keras.config import BACKENDS, Config, UserError, parse_assignments
 from gamix_keras.config.presets import load_preset
+from gamix_keras.config.protocol import DEFAULT_COUNT
 
 NETWORKS = {
     "light": {},
@@ -148,7 +149,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--preset", metavar="NAME", default="celeba64-light", help="the recipe (default: celeba64-light)")
     add("--data", metavar="SOURCE", help="default: the recipe's")
     add("--minutes", metavar="M", type=positive_number, default=20.0, help="of training each (default: 20)")
-    add("--count", metavar="N", type=whole_number(2), default=2000, help="held-out images, at most (default: 2000)")
+    add(
+        "--count",
+        metavar="N",
+        type=whole_number(2),
+        default=DEFAULT_COUNT,
+        help="held-out images, at most (default: %(default)s)",
+    )
     add("--clock", choices=CLOCKS, default="wall", help="wall (default) or cpu")
     add("--backend", choices=BACKENDS, default=backend, help=f"default: {backend}")
     add("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change settings of all")

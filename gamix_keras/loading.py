@@ -2,7 +2,6 @@
 
 import difflib
 import functools
-import json
 import os
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -154,7 +153,7 @@ def _installed() -> list[metadata.PackagePath]:
 def _load_run(run: Run, sampler: str | None) -> TrainedModel:
     model = run.load_model()
     drawn = sampling.sampler_of(run, model, sampler or _best(run, model))
-    return TrainedModel(model, drawn, run.config, _evaluation(run))
+    return TrainedModel(model, drawn, run.config, run.evaluation())
 
 
 def _best(run: Run, model: keras.Model) -> str:
@@ -163,11 +162,6 @@ def _best(run: Run, model: keras.Model) -> str:
     there = {"second_stage": hasattr(model, "second_stage")}
     there |= {name: sampling.is_fitted(run, name) for name in sampling.FITTED}
     return next((name for name in _PREFERRED if there[name]), "prior")
-
-
-def _evaluation(run: Run) -> dict[str, Any] | None:
-    file = run.path / "evaluation.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
 def _load_file(path: Path, sampler: str | None) -> TrainedModel:

@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", metavar="DIR", required=True, help="directory of the model; is written anew")
     parser.add_argument("--run", metavar="RUN", help="keep the training run here, or go on with the one that is here")
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", default=[], help="change settings of the training")
-    parser.add_argument("--count", type=int, default=2000, help="most images to measure with (default: 2000)")
+    parser.add_argument("--count", type=int, help="images to measure with, at most (default: that of `evaluate`)")
     return parser
 
 
@@ -78,12 +78,12 @@ def _bare(model: Any) -> Any:
     return bare
 
 
-def measure_and_export(run: Any, count: int) -> None:
+def measure_and_export(run: Any, count: int | None) -> None:
     """Fit the samplers, write ``evaluation.json`` and the SavedModel."""
     from gamix_keras.evaluation import Settings, evaluate
     from gamix_keras.export.run import export_run
 
-    evaluate(run, Settings(count=count), print)
+    evaluate(run, Settings() if count is None else Settings(count=count), print)
     shutil.rmtree(run.path / "evaluation")
     export_run(run.path, out=run.path, version=1)
 
@@ -92,7 +92,7 @@ def describe(run: Any) -> None:
     """Draw ``samples.jpg`` with the best sampler, and write ``README.md`` from ``card.md``."""
     from gamix_keras import load, show
 
-    result = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
+    result = run.evaluation()
     distances = {name: scores["frechet"]["value"] for name, scores in result["samplers"].items()}
     best = min(distances, key=distances.get)
     (run.path / "samples.jpg").write_bytes(show(load(run.path, best).sample(SHOWN, seed=0), columns=8).jpeg)

@@ -12,8 +12,7 @@ from typing import Any
 
 from gamix_keras.cli import environment
 from gamix_keras.cli.options import add_checkpoint, name_list, whole_number
-
-EXTRACTORS = "efficientnet_lite0 (default), inception, keras:NAME"
+from gamix_keras.config import protocol
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=name_list,
         help="prior, gaussian, mixture, second_stage (default: all that the model has)",
     )
-    parser.add_argument("--extractor", metavar="NAME", default="efficientnet_lite0", help=EXTRACTORS)
-    parser.add_argument(
-        "--count", metavar="N", type=whole_number(20), default=2000, help="images of every set, at most (default: 2000)"
-    )
+    add_protocol(parser)
     parser.add_argument("--seed", metavar="N", type=whole_number(0), default=0, help="seed (default: 0)")
+
+
+def add_protocol(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that `evaluate` and `study` share."""
+    extractor, count, fewest = protocol.DEFAULT_EXTRACTOR, protocol.DEFAULT_COUNT, protocol.FEWEST_IMAGES
+    parser.add_argument("--extractor", metavar="NAME", default=extractor, help=protocol.extractor_help())
+    text = f"images of each set, at most (default: {count})"
+    parser.add_argument("--count", metavar="N", type=whole_number(fewest), default=count, help=text)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -43,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     settings = evaluation.Settings(args.data, args.samplers, args.extractor, args.count, args.seed)
     result = evaluation.evaluate(opened, settings, lambda line: print(f"{line} ...", file=sys.stderr))
     print("\n".join([*_heading(result), "", *_aligned(measures.score_rows(result)), "", *_diagnosis(result)]))
-    print(f"\nall numbers: {opened.path / 'evaluation.json'}")
+    print(f"\nall numbers: {opened.evaluation_file}")
 
 
 def _heading(result: dict[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.evaluate import EXTRACTORS
+from gamix_keras.cli.evaluate import add_protocol
 from gamix_keras.cli.options import name_list, whole_number
 from gamix_keras.cli.sample import SAMPLERS
 from gamix_keras.config import UserError, Value, parse_assignments
@@ -40,10 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", metavar="NAME,...", type=name_list, help="only these rows (default: all)")
     samplers = f"{', '.join(SAMPLERS)} (default: all that a run has)"
     parser.add_argument("--samplers", metavar="NAME,...", type=name_list, help=samplers)
-    parser.add_argument("--extractor", metavar="NAME", default="efficientnet_lite0", help=EXTRACTORS)
-    parser.add_argument(
-        "--count", metavar="N", type=whole_number(20), default=2000, help="images of every set, at most (default: 2000)"
-    )
+    add_protocol(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -23,16 +23,12 @@ import numpy as np
 
 from gamix_keras import assembly, data, files, metrics, plots
 from gamix_keras.config import UserError
+from gamix_keras.config.protocol import DEFAULT_COUNT, DEFAULT_EXTRACTOR, FEWEST_IMAGES, default_samplers
 from gamix_keras.evaluation import measures
 from gamix_keras.metrics.feature_statistics import DEFAULT_KEEP
 from gamix_keras.models.compiled import CompiledVAE
 from gamix_keras.runs import Run, provenance, sampling
 from gamix_keras.samplers import SAMPLERS, Sampler
-
-DEFAULT_SAMPLERS = ("prior", "gaussian", "mixture")
-DEFAULT_EXTRACTOR = "efficientnet_lite0"
-DEFAULT_COUNT = 2000
-FEWEST_IMAGES = 20  # ten blocks of two behind the interval of the kernel distance
 
 _BOUND_IMAGES, _BOUND_DRAWS = 128, 32
 _WALKS, _WALK_STEPS = 16, 8
@@ -116,7 +112,7 @@ def evaluate(run: Run, settings: Settings | None = None, progress: Progress = _s
     model, epoch = run.load_model(), run.checkpoint().epoch
     last_row = ([row for row in run.history() if row["epoch"] <= epoch] or [{}])[-1]
     with model.averaged():
-        names = settings.samplers or (*DEFAULT_SAMPLERS, *(["second_stage"] if run.has_second_stage() else []))
+        names = settings.samplers or default_samplers(run.has_second_stage())
         posteriors = functools.cache(lambda: sampling.training_posteriors(run, model, progress))
         samplers = {name: sampling.sampler_of(run, model, name, say=progress, posteriors=posteriors) for name in names}
         subject = Subject(model, held_out, samplers, last_row)
@@ -126,7 +122,7 @@ def evaluate(run: Run, settings: Settings | None = None, progress: Progress = _s
     result["protocol"] |= {"split": split, "checkpoint_epoch": epoch, "preset": run.preset}
     _write_scores(held_out.keys, scores, run.path / "evaluation" / "scores.csv")
     text = json.dumps(result, indent=2, sort_keys=True, allow_nan=False)
-    files.write_text(run.path / "evaluation.json", text + "\n")
+    files.write_text(run.evaluation_file, text + "\n")
     return result
 
 

@@ -48,7 +48,7 @@ def write_report(run: Run) -> Path:
     Raises:
         UserError: Where the run has no checkpoint yet, or its evaluation cannot be read.
     """
-    model, result = run.load_model(), _evaluation(run)
+    model, result = run.load_model(), run.evaluation()
     with model.averaged():
         pictures = list(_pictures(run, model))
     parts = [
@@ -64,16 +64,6 @@ def write_report(run: Run) -> Path:
     path = run.path / "report.html"
     files.write_text(path, html.page(f"Run {run.path.resolve().name}", parts))
     return path
-
-
-def _evaluation(run: Run) -> dict[str, Any] | None:
-    file = run.path / "evaluation.json"
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UserError(f"RUN: expected JSON in {file}, got {error}; `gamix-keras evaluate` writes it anew") from None
 
 
 def _what(run: Run, model: keras.Model) -> str:

@@ -16,12 +16,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from gamix_keras.config.protocol import DEFAULT_EXTRACTOR, EXTRACTORS
 from gamix_keras.metrics import efficientnet_lite
 from gamix_keras.metrics.features import FeatureExtractor, KerasNetwork
 
 Tensor = Any
 
-EXTRACTORS = ("efficientnet_lite0", "inception", "keras:NAME")
 _INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d"
 _INCEPTION_SIZE, _INCEPTION_FEATURES = 299, 2048
 
@@ -61,7 +61,7 @@ def feature_extractor(source: str | keras.Model, size: int | None = None, batch_
         raise ValueError(f"batch_size must be positive; received {batch_size!r}")
     if isinstance(source, keras.Model):
         return _from_model(source, size, batch_size)
-    if source == "efficientnet_lite0":
+    if source == DEFAULT_EXTRACTOR:
         return _from_efficientnet(size, batch_size)
     if source == "inception":
         return _from_inception(size, batch_size)
@@ -76,7 +76,7 @@ def _from_efficientnet(size: int | None, batch_size: int) -> FeatureExtractor:
     model = efficientnet_lite.efficientnet_lite0(efficientnet_lite.load_weights(), size)
     network = KerasNetwork(keras.Model(model.input, model.outputs[0]), size, lambda pixels: (pixels - 127.0) / 128.0)
     return FeatureExtractor(
-        name="efficientnet_lite0",
+        name=DEFAULT_EXTRACTOR,
         label="efflite0" if size == own else f"efflite0_{size}",
         network=network,
         dim=efficientnet_lite.FEATURES,
@@ -141,7 +141,7 @@ def _from_inception(size: int | None, batch_size: int) -> FeatureExtractor:
         inception = module.FeatureExtractorInceptionV3("inception-v3-compat", [str(_INCEPTION_FEATURES)])
     except OSError as error:
         raise ValueError(
-            f"extractor 'inception' downloads its weights once and could not: {error}; offline, use efficientnet_lite0"
+            f"extractor 'inception' downloads its weights once and could not: {error}; offline, use {DEFAULT_EXTRACTOR}"
         ) from error
     return FeatureExtractor(
         name="inception",

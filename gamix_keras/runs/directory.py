@@ -8,6 +8,7 @@
     RUN/tensorboard/            scalars and sample grids, with training.tensorboard=true
     RUN/second_stage/           history.jsonl and checkpoints/ of the second stage, and samples.png
     RUN/samplers/               mixture.keras: samplers that were fitted; epoch-0007/: to that checkpoint
+    RUN/evaluation.json         what `gamix-keras evaluate` measured last
 
 An epoch's row is written before its checkpoint, so every checkpoint has its history; resuming drops the rows
 after the checkpoint that it starts from, so an interrupted run leaves neither gap nor duplicate. This module
@@ -297,6 +298,30 @@ class Run(Stage):
     def samples(self) -> Path:
         """The folder of the pictures."""
         return self.path / "samples"
+
+    @property
+    def evaluation_file(self) -> Path:
+        """The file that `evaluation` reads."""
+        return self.path / "evaluation.json"
+
+    def evaluation(self) -> dict[str, Any] | None:
+        """Return what `gamix-keras evaluate` last wrote, or None if the run was never evaluated.
+
+        Raises:
+            UserError: If the file is not JSON, or does not hold a Frechet distance for each sampler.
+        """
+        file = self.evaluation_file
+        try:
+            result = json.loads(file.read_text(encoding="utf-8"))
+            for scores in result["samplers"].values():
+                float(scores["frechet"]["value"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            expected = "expected samplers with a Frechet distance each"
+            got = f"{type(error).__name__}: {error}"
+            raise UserError(f"RUN: {file}: {expected}, got {got}; `gamix-keras evaluate` writes it anew") from None
+        return result
 
     @property
     def tensorboard(self) -> Path:

@@ -1,6 +1,5 @@
 """The sampler of a run: chosen by measurement, fitted on first use, kept in ``RUN/samplers/``."""
 
-import json
 import math
 from collections.abc import Callable
 from functools import partial
@@ -41,7 +40,7 @@ def choose(run: Run) -> Choice:
     """Choose the best sampler that was measured for a run, by the Frechet distance; the prior where none was.
 
     Raises:
-        UserError: Where ``evaluation.json`` cannot be read.
+        UserError: As `Run.evaluation`.
     """
     distances = measured_distances(run)
     if not run.has_second_stage():
@@ -50,25 +49,19 @@ def choose(run: Run) -> Choice:
         return Choice("prior", "none was measured; `gamix-keras evaluate` tells which is best")
     best = min(distances, key=distances.__getitem__)
     others = ", ".join(f"{name} {distances[name]:.2f}" for name in sorted(distances, key=distances.__getitem__))
-    late = ", measured before that checkpoint" if _is_older(run.path / "evaluation.json", run) else ""
+    late = ", measured before that checkpoint" if _is_older(run.evaluation_file, run) else ""
     return Choice(best, f"the lowest Frechet distance of {others}{late}")
 
 
 def measured_distances(run: Run) -> dict[str, float]:
-    """Read each sampler's Frechet distance from ``RUN/evaluation.json``; none where there is no such file.
+    """Return the Frechet distance of each sampler that was measured; none if the run was not evaluated.
 
     Raises:
-        UserError: Where the file does not hold what ``gamix-keras evaluate`` writes.
+        UserError: As `Run.evaluation`.
     """
-    file = run.path / "evaluation.json"
-    if not file.exists():
-        return {}
-    try:
-        samplers = json.loads(file.read_text(encoding="utf-8"))["samplers"]
-        distances = {name: float(scores["frechet"]["value"]) for name, scores in samplers.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        wanted = "samplers with a Frechet distance each"
-        raise UserError(f"--sampler: expected {wanted} in {file}, which has none; name a sampler") from None
+    result = run.evaluation()
+    samplers = result["samplers"] if result else {}
+    distances = {name: float(scores["frechet"]["value"]) for name, scores in samplers.items()}
     return {name: value for name, value in distances.items() if name in SAMPLERS and math.isfinite(value)}
 
 

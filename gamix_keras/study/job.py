@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gamix_keras.config import Config, UserError
+from gamix_keras.config.protocol import DEFAULT_COUNT, DEFAULT_EXTRACTOR, default_samplers
 from gamix_keras.runs import Run
 
 # What a finished run may not differ in, though a run that is resumed may.
@@ -17,8 +18,8 @@ class Protocol:
     """How every run of a study is evaluated; see ``gamix_keras.evaluation.Settings``."""
 
     samplers: tuple[str, ...] | None = None
-    extractor: str = "efficientnet_lite0"
-    count: int = 2000
+    extractor: str = DEFAULT_EXTRACTOR
+    count: int = DEFAULT_COUNT
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ class Job:
         """Return its evaluation; None where it is not trained to the end, or not evaluated by this protocol."""
         try:
             run = self.open_run()
-            found = json.loads((self.path / "evaluation.json").read_text(encoding="utf-8"))
-            return found if self._is_trained(run) and self._is_current(found, run) else None
-        except (UserError, OSError, ValueError, KeyError, TypeError):
+            found = run.evaluation()
+            return found if found and self._is_trained(run) and self._is_current(found, run) else None
+        except (UserError, OSError, KeyError, TypeError):
             return None
 
     def _is_trained(self, run: Run) -> bool:
@@ -83,7 +84,7 @@ class Job:
 
     def _is_current(self, found: dict[str, Any], run: Run) -> bool:
         asked, protocol = self.protocol, found["protocol"]
-        defaults = ("prior", "gaussian", "mixture", *(["second_stage"] if run.has_second_stage() else []))
+        defaults = default_samplers(run.has_second_stage())
         return (
             protocol["checkpoint_epoch"] == run.latest_checkpoint()[0]
             and set(protocol["samplers"]) == set(asked.samplers or defaults)

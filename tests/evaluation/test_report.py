@@ -61,7 +61,7 @@ def test_an_evaluation_of_an_earlier_checkpoint_is_named(run, tmp_path):
 
 def test_a_damaged_evaluation_is_named(run):
     (run.path / "evaluation.json").write_text("{")
-    with pytest.raises(UserError, match=r"expected JSON in .*evaluation.json"):
+    with pytest.raises(UserError, match=r"RUN: .*evaluation.json: expected samplers with a Frechet"):
         report.write_report(run)
 
 

@@ -51,11 +51,13 @@ def test_the_best_that_was_measured_is_chosen(bare):
 
 
 @pytest.mark.backend_free
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"samplers": {"prior": 3}}', '{"samplers": {"prior": null}}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"samplers": 1}', '{"samplers": {"prior": 3}}', "\x00"])
 def test_an_evaluation_that_cannot_be_read_is_told(bare, text):
     (bare.path / "evaluation.json").write_text(text)
-    with pytest.raises(UserError, match="--sampler: expected samplers with a Frechet distance each in .*evaluation"):
+    with pytest.raises(UserError, match="RUN: .*evaluation.json: expected samplers with a Frechet distance each, got"):
         sampling.choose(bare)
+    with pytest.raises(UserError, match="`gamix-keras evaluate` writes it anew"):
+        bare.evaluation()
 
 
 def test_a_measurement_before_the_checkpoint_is_marked(run):
