@@ -33,7 +33,7 @@ def name(page):
 
 
 def blocks(page):
-    """The blocks of a page in order; those that are merely indented are told apart by how they begin."""
+    """The blocks of a page in order. The kind of an indented block follows from how it begins."""
     text = page.read_text(encoding="utf-8")
     fenced = [Block(kind, code) for kind, code in _FENCED.findall(text)]
     return fenced or [_indented(code) for code in _INDENTED.findall(text)]

@@ -84,6 +84,10 @@ def test_files_of_the_repository_that_are_named_exist(page):
     assert not [file for file in named if not any((folder / file).exists() for folder in there)]
 
 
+def test_readme_stays_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 90
+
+
 def test_the_public_names_are_listed():
     listed = (ROOT / "docs" / "api" / "index.md").read_text(encoding="utf-8")
     assert not [public for public in gamix_keras._PUBLIC if f"`{public}`" not in listed]
