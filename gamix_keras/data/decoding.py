@@ -9,11 +9,12 @@
 | transparent, palette | laid over white |
 | CMYK | RGB by Pillow's formula; colour profiles are ignored |
 | 16-bit grey | divided by 257; 16-bit colour: the upper 8 bits |
-| EXIF orientation | applied |
+| 32-bit or float pixels (TIFF, PFM) | `BrokenImage`, because their range is unknown |
+| orientation | applied if EXIF gives it; one in XMP alone is ignored |
 | animated, several pages | the first frame |
-| over PIL.Image.MAX_IMAGE_PIXELS pixels or 256 MiB, truncated, empty, no image | ``BrokenImage`` |
+| over PIL.Image.MAX_IMAGE_PIXELS pixels or 256 MiB, truncated, empty, no image | `BrokenImage` |
 
-The content decides the format, not the name: JPEG, PNG, WebP, GIF and BMP are read, nothing else is tried.
+The content decides the format, not the name; the formats that are tried are those of `picture_formats`.
 """
 
 import functools
@@ -27,12 +28,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from gamix_keras.config import UserError
+from gamix_keras.data import picture_formats
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_FILE_BYTES = 2**28
 THREADS = min(8, os.cpu_count() or 1)
 _TOGETHER_BYTES = 2**22
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+_XMP = ("xmp", "XML:com.adobe.xmp")
 
 
 class BrokenImage(ValueError):
@@ -43,7 +45,7 @@ def load_image(path: str | os.PathLike, image_size: int, channels: int = 3) -> n
     """Read one image file as bytes (image_size, image_size, channels), by the rules of this module.
 
     Raises:
-        UserError: Names the file and the reason where it cannot be read.
+        UserError: If it cannot be read, with its name and the reason.
     """
     try:
         return decode_image(read_file(path), image_size, channels)
@@ -51,16 +53,20 @@ def load_image(path: str | os.PathLike, image_size: int, channels: int = 3) -> n
         raise UserError(f"expected an image file, got {os.fspath(path)}: {error}") from None
 
 
+def open_file(path: str | os.PathLike) -> io.FileIO:
+    """Open a file for reading, without waiting if it is a named pipe."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    return open(descriptor, "rb", buffering=0)
+
+
 def read_file(path: str | os.PathLike) -> bytes:
     """Return the bytes of a regular file.
 
     Raises:
-        BrokenImage: Where it is missing, unreadable, empty, too large, or no regular file.
+        BrokenImage: If it is missing, unreadable, empty, too large, or no regular file.
     """
     try:
-        # Without O_NONBLOCK, opening a named pipe would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(descriptor, "rb", buffering=0) as file:
+        with open_file(path) as file:
             return _whole(file)
     except (OSError, ValueError) as error:
         raise BrokenImage(getattr(error, "strerror", None) or str(error)) from None
@@ -70,29 +76,52 @@ def _whole(file: io.FileIO) -> bytes:
     state = os.fstat(file.fileno())
     if not stat.S_ISREG(state.st_mode):
         raise BrokenImage("not a regular file")
-    if state.st_size > MAX_FILE_BYTES:
-        raise BrokenImage(f"{state.st_size} bytes, above the limit of {MAX_FILE_BYTES}")
+    check_size(state.st_size)
     data = file.readall()
     if not data:
         raise BrokenImage("empty file")
     return data
 
 
+def check_size(size: int) -> None:
+    """Refuse a file of more than `MAX_FILE_BYTES`.
+
+    Raises:
+        BrokenImage: If it is larger.
+    """
+    if size > MAX_FILE_BYTES:
+        raise BrokenImage(f"{size} bytes, above the limit of {MAX_FILE_BYTES}")
+
+
 def decode_image(data: bytes, image_size: int, channels: int) -> np.ndarray:
     """Decode a file's bytes by the rules of this module.
 
     Raises:
-        BrokenImage: Where that is impossible, with the reason.
+        BrokenImage: If that is impossible, with the reason.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        with Image.open(io.BytesIO(data), formats=picture_formats.formats()) as picture:
             _refuse_bomb(picture)
             picture.draft("L" if channels == 1 else "RGB", (image_size, image_size))
-            return fit_picture(ImageOps.exif_transpose(picture), image_size, channels)
+            return fit_picture(_upright(picture), image_size, channels)
     except Image.UnidentifiedImageError:
-        raise BrokenImage("not a JPEG, PNG, WebP, GIF or BMP image") from None
+        raise BrokenImage(f"not an image that can be read ({picture_formats.in_words()})") from None
     except Exception as error:  # damaged bytes make Pillow's parsers raise almost anything
         raise BrokenImage(str(error) or type(error).__name__) from None
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turn a picture by its EXIF orientation.
+
+    Pillow would obey an orientation in XMP, too; TensorFlow's decoders and the served graph cannot.
+    """
+    for key in _XMP:  # TIFF files are turned as they are loaded
+        picture.info.pop(key, None)
+    picture.load()
+    for key in _XMP:  # PNG files may hold it behind the pixels
+        picture.info.pop(key, None)
+    ImageOps.exif_transpose(picture, in_place=True)
+    return picture
 
 
 def _refuse_bomb(picture: Image.Image) -> None:
@@ -113,7 +142,7 @@ def fit_picture(picture: Image.Image, image_size: int, channels: int) -> np.ndar
 
 
 def fit_images(images: np.ndarray, image_size: int) -> np.ndarray:
-    """Crop and resize byte images (n, h, w, 1 or 3), as ``fit_picture`` does, to (n, size, size, 1 or 3)."""
+    """Crop and resize byte images (n, h, w, 1 or 3), as `fit_picture` does, to (n, size, size, 1 or 3)."""
     count, height, width, channels = images.shape
     left, top, right, bottom = centre_box(height, width)
     if right - left == image_size:
@@ -159,6 +188,8 @@ def _resize(image: np.ndarray, size: tuple[int, int], box: tuple[int, int, int, 
 
 def _opaque(picture: Image.Image) -> Image.Image:
     """Lay a transparent picture over white, and bring 16 bits to 8."""
+    if picture.mode == "F" or (picture.mode == "I" and picture.format == "TIFF"):
+        raise BrokenImage(f"expected 8 or 16 bits, got {'float' if picture.mode == 'F' else '32-bit'} pixels")
     if picture.mode.startswith("I"):
         wide = np.clip(np.asarray(picture), 0, 65535).astype(np.uint32)
         return Image.fromarray(((wide + 128) // 257).astype(np.uint8))

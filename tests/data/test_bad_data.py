@@ -116,5 +116,5 @@ def test_fewer_images_than_a_batch_are_told(tmp_path):
 def test_more_broken_files_than_allowed_end_it_before_training(folder):
     for number in range(5):
         (folder / f"bad-{number}.jpg").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"max_broken = 0.05 .* bad-\d.jpg \(not a JPEG"):
+    with pytest.raises(UserError, match=r"max_broken = 0.05 .* bad-\d.jpg \(not an image"):
         opened(folder)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from image_files import encoded, picture
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from gamix_keras.config import UserError
 from gamix_keras.data import decoding
@@ -27,9 +28,19 @@ def png(width, height, depth, colour_type, rows: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-@pytest.mark.parametrize(("form", "options"), [("PNG", {}), ("BMP", {}), ("WEBP", {"lossless": True}), ("GIF", {})])
-def test_lossless_formats_come_back_as_they_were(form, options):
-    np.testing.assert_array_equal(decode_image(encoded(SOLID, form, **options), 8, 3), np.asarray(SOLID))
+LOSSLESS = {"WEBP": {"lossless": True}, "JPEG2000": {"irreversible": False}}
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "WEBP", "GIF", "TIFF", "JPEG2000", "PPM", "TGA", "QOI"])
+def test_lossless_formats_come_back_as_they_were(form):
+    data = encoded(SOLID, form, **LOSSLESS.get(form, {}))
+    np.testing.assert_array_equal(decode_image(data, 8, 3), np.asarray(SOLID))
+
+
+def test_avif_comes_back_nearly_as_it_was():
+    image = picture(1, 32, 32)
+    decoded = decode_image(encoded(image, "AVIF", quality=95, subsampling="4:4:4"), 32, 3)
+    assert np.abs(decoded.astype(int) - np.asarray(image)).mean() < 4
 
 
 def test_jpeg_comes_back_nearly_as_it_was():
@@ -101,13 +112,32 @@ def test_cmyk_becomes_rgb():
     np.testing.assert_allclose(decode_image(encoded(red, quality=95), 8, 3)[4, 4].astype(int), (255, 0, 0), atol=4)
 
 
-def test_exif_orientation_is_applied():
-    halves = np.zeros((16, 16), np.uint8)
-    halves[:, 8:] = 255  # bright on the right
+HALVES = Image.fromarray(np.repeat(np.array([[0, 255]], np.uint8), 8, axis=1).repeat(16, axis=0))  # bright on the right
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def is_turned(image):
+    return image[12:].mean() > 240 > 15 > image[:4].mean()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_exif_orientation_is_applied(form):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to show
-    decoded = decode_image(encoded(Image.fromarray(halves), exif=exif), 16, 1)[..., 0].astype(int)
-    assert decoded[12:].mean() > 240 > 15 > decoded[:4].mean()
+    assert is_turned(decode_image(encoded(HALVES, form, exif=exif), 16, 1)[..., 0])
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_an_orientation_in_xmp_alone_is_ignored(form):
+    options = {"pnginfo": PngInfo()} if form == "PNG" else {"xmp": XMP}
+    if form == "PNG":
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", XMP.decode())
+    elif form == "TIFF":
+        options = {"tiffinfo": {700: XMP}}
+    data = encoded(HALVES, form, **options)
+    assert XMP in data
+    upright = decode_image(encoded(HALVES, form), 16, 1)
+    np.testing.assert_array_equal(decode_image(data, 16, 1), upright)
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
@@ -120,17 +150,31 @@ def test_the_first_frame_of_an_animation_is_taken(form):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "not a JPEG"),
-        (b"plain text", "not a JPEG"),
+        (b"", "not an image that can be read .JPEG"),
+        (b"plain text", "not an image that can be read .JPEG"),
         (encoded(picture(0, 64, 64))[:-200], "truncated"),
         (encoded(picture(0, 64, 64), "PNG")[:200], "truncated"),
         (encoded(picture(0, 64, 64), "WEBP")[:100], "."),
-        (encoded(picture(0, 8, 8), "TIFF"), "not a JPEG"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not a JPEG"),
+        (encoded(Image.new("F", (8, 8)), "TIFF"), "expected 8 or 16 bits, got float pixels"),
+        (encoded(Image.new("I", (8, 8)), "TIFF"), "expected 8 or 16 bits, got 32-bit pixels"),
+        (encoded(picture(0, 64, 64), "TIFF")[:-200], "."),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not an image that can be read .JPEG"),
         (png(60000, 60000, 8, 0, b""), "exceeds limit"),
         (png(9400, 9600, 8, 0, b""), "limit"),
     ],
-    ids=["empty", "text", "cut-jpeg", "cut-png", "cut-webp", "tiff", "postscript", "bomb", "smaller-bomb"],
+    ids=[
+        "empty",
+        "text",
+        "cut-jpeg",
+        "cut-png",
+        "cut-webp",
+        "float-tiff",
+        "32-bit-tiff",
+        "cut-tiff",
+        "postscript",
+        "bomb",
+        "smaller-bomb",
+    ],
 )
 def test_what_cannot_be_read_says_why(data, reason):
     with pytest.raises(BrokenImage, match=reason):
@@ -139,7 +183,7 @@ def test_what_cannot_be_read_says_why(data, reason):
 
 def test_damaged_bytes_never_raise_anything_else():
     rng = np.random.default_rng(0)
-    forms = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+    forms = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "TGA")
     for form in forms:
         whole = np.frombuffer(encoded(picture(3, 20, 20), form), np.uint8)
         for _ in range(60):

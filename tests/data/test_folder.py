@@ -6,7 +6,8 @@ import pytest
 from image_files import encoded, picture
 
 from gamix_keras.config import UserError
-from gamix_keras.data import folder as folder_module
+from gamix_keras.data import encoded as encoded_module
+from gamix_keras.data import open_source
 from gamix_keras.data.base import Options
 from gamix_keras.data.decoding import load_image
 from gamix_keras.data.folder import FolderSource, folder_splits
@@ -100,7 +101,7 @@ def test_a_folder_without_a_readable_image_ends(make_folder):
 
 
 def test_a_large_folder_is_sampled(make_folder, monkeypatch):
-    monkeypatch.setattr(folder_module, "CHECKED", 10)
+    monkeypatch.setattr(encoded_module, "CHECKED", 10)
     source = opened(make_folder(40, broken=(4, 5)), Options(8, max_broken=0.1))
     source.check()
     assert list(source.skipped) == ["0004.jpg"]
@@ -121,11 +122,36 @@ def test_a_folder_may_bring_its_own_split(make_folder, tmp_path, held_out):
     assert splits["validation"]().keys == [f"{held_out}/000{number}.jpg" for number in range(2)]
 
 
+def test_every_format_is_read_and_what_is_left_out_is_said_once(make_folder, caplog):
+    root = make_folder(3)
+    for number in range(30):
+        (root / f"{number}.tif").write_bytes(encoded(picture(number), "TIFF"))
+        (root / f"{number}").write_bytes(encoded(picture(number), "PNG"))
+        (root / f"{number}.txt").write_text("a caption")
+    for form, suffix in (("AVIF", "avif"), ("JPEG2000", "jp2"), ("PPM", "ppm"), ("TGA", "tga"), ("QOI", "qoi")):
+        (root / f"a.{suffix}").write_bytes(encoded(picture(1), form))
+    with caplog.at_level(logging.WARNING):
+        train, held_out = (
+            open_source(f"folder:{root}", image_size=8, split=split) for split in ("train", "validation")
+        )
+    assert len(train) + len(held_out) == 68 and not train.skipped
+    assert caplog.messages == [f"{root}: 30 files of other kinds left out (30 .txt)"]
+
+
+def test_the_split_of_a_file_does_not_depend_on_other_kinds_of_files(make_folder):
+    root = make_folder(60)
+    before = open_source(f"folder:{root}", image_size=8).keys
+    for number in range(60):
+        (root / f"{number}.tif").write_bytes(encoded(picture(number), "TIFF"))
+    after = open_source(f"folder:{root}", image_size=8).keys
+    assert [key for key in after if key.endswith(".jpg")] == before
+
+
 def test_no_folder_and_no_image(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").touch()
     for name, reason in (("none", "does not exist"), ("file.txt", "is a file")):
         with pytest.raises(UserError, match=f"expected a folder of images, but .*{reason}"):
             folder_splits(str(tmp_path / name), SMALL)
-    with pytest.raises(UserError, match=r"expected images \(jpg, .*found none"):
+    with pytest.raises(UserError, match=r"expected images \(JPEG, .*found none"):
         folder_splits(str(tmp_path / "empty"), SMALL)["train"]()

@@ -9,7 +9,7 @@ from gamix_keras.data.decoding import BrokenImage, decode_image
 
 pytestmark = pytest.mark.backend_free
 
-FORMS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+FORMS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "TGA")
 
 
 def fuzz_images(cases):
