@@ -182,7 +182,8 @@ def test_held_out_images_are_not_trained_on():
     assert len(held_out) == len(data.sources[1]) == 4
     distance = np.abs(seen[:, None] - held_out[None]).mean(axis=(2, 3, 4))
     assert distance.min() > 0.01
-    np.testing.assert_array_equal(data.shown, held_out)
+    shown = [[np.array_equal(one, other) for other in held_out] for one in data.shown]
+    np.testing.assert_array_equal(np.sum(shown, axis=0), np.ones(4))
 
 
 def test_an_image_is_a_file_or_a_held_out_one(tmp_path):

@@ -74,7 +74,7 @@ def build_data(config: Config, start_epoch: int = 0, start_step: int = 0) -> Dat
         # Not cached: the room is for the whole epochs that follow.
         begun = data.batches(train, size, cache="none", **shuffling, **span)
     validation = data.batches(held_out, size, training=False, cache=cache, part=devices.part())
-    shown = data.to_unit_range(held_out.load(np.arange(min(SHOWN_IMAGES, len(held_out)))))
+    shown = data.to_unit_range(held_out.draw(SHOWN_IMAGES, config.seed))
     return Data(training, len(train) // size, validation, shown, (train, held_out), begun)
 
 

@@ -42,11 +42,12 @@ def run(args: argparse.Namespace) -> None:
     """Evaluate, then print the table and the diagnosis."""
     opened = environment.open_run(args.path, args.checkpoint)
     from gamix_keras import evaluation
-    from gamix_keras.evaluation import measures
+    from gamix_keras.evaluation import floor, measures
 
     settings = evaluation.Settings(args.data, args.samplers, args.extractor, args.count, args.seed)
     result = evaluation.evaluate(opened, settings, lambda line: print(f"{line} ...", file=sys.stderr))
-    print("\n".join([*_heading(result), "", *_aligned(measures.score_rows(result)), "", *_diagnosis(result)]))
+    table = [*_aligned(measures.score_rows(result)), "", floor.in_words(result)]
+    print("\n".join([*_heading(result), "", *table, *_warnings(result), "", *_diagnosis(result)]))
     print(f"\nall numbers: {opened.evaluation_file}")
 
 
@@ -72,8 +73,12 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
 
 
+def _warnings(result: dict[str, Any]) -> list[str]:
+    return [f"warning: {line}" for line in result["warnings"]]
+
+
 def _diagnosis(result: dict[str, Any]) -> list[str]:
     found = result["diagnosis"]
     if not found:
-        return ["diagnosis: nothing wrong was found"]
+        return ["diagnosis: latents, sigma and critic are within their thresholds"]
     return [f"diagnosis: {finding['kind']}: {finding['message']}. Try: {finding['advice']}" for finding in found]

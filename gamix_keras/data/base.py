@@ -69,6 +69,14 @@ class Source(ABC):
     def load(self, indices: np.ndarray) -> np.ndarray:
         """Return the images (n, H, W, C), uint8, of n indices in [0, len(self))."""
 
+    def draw(self, count: int, seed: int) -> np.ndarray:
+        """Return at most `count` images (n, H, W, C), uint8, chosen at random, none twice, in random order.
+
+        The first images of a source may all be of one kind: folders and data sets are often sorted by class. With the
+        same seed, more images begin with fewer.
+        """
+        return self.load(np.random.default_rng([seed, 5]).permutation(len(self))[:count])
+
     @abstractmethod
     def subset(self, positions: np.ndarray) -> "Source":
         """Return a source of the images at ``positions`` only."""

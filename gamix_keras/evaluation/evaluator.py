@@ -3,7 +3,9 @@
     reconstruction   errors of held-out images decoded from the posterior mean, and their distance as a set
     latents          what the latents carry, how far q(z) is from the prior, how straight walks look, log p(x)
     samplers         distance, fidelity and variety of generated images, for each way to draw latents
+    real             the same of real against other real images: the floor of every distance
     diagnosis        what is wrong, in words, and what to try
+    warnings         what keeps the scores from being taken at their face value
     protocol         everything that the numbers depend on
 
 Memory does not grow with the number of images, but for five scores of each.
@@ -24,7 +26,7 @@ import numpy as np
 from gamix_keras import assembly, data, files, metrics, plots
 from gamix_keras.config import UserError
 from gamix_keras.config.protocol import DEFAULT_COUNT, DEFAULT_EXTRACTOR, FEWEST_IMAGES, default_samplers
-from gamix_keras.evaluation import measures
+from gamix_keras.evaluation import floor, measures
 from gamix_keras.metrics.feature_statistics import DEFAULT_KEEP
 from gamix_keras.models.compiled import CompiledVAE
 from gamix_keras.runs import Run, provenance, sampling
@@ -76,13 +78,15 @@ class Subject(NamedTuple):
         model: A trained VAE.
         held_out: Images that it was not trained on.
         samplers: Ways to draw its latents, by name, fitted.
-        last_row: The last row of the training's history, where there is one.
+        last_row: The last row of the training's history, if there is one.
+        second: Other real images, as many, for the floor of the distances; None splits the held-out images.
     """
 
     model: keras.Model
     held_out: data.Source
     samplers: dict[str, Sampler]
     last_row: dict[str, float]
+    second: floor.Second | None = None
 
 
 def _silent(_: str) -> None:
@@ -108,14 +112,15 @@ def evaluate(run: Run, settings: Settings | None = None, progress: Progress = _s
     """
     settings = settings or Settings()
     extractor = metrics.feature_extractor(settings.extractor, batch_size=_extractor_batch())
-    held_out = _open_held_out(run, settings)
+    held_out, others = floor.split(_open_held_out(run, settings), settings.count, settings.seed)
+    second = floor.second_set(others, run if settings.data is None else None, len(held_out), settings.seed)
     model, epoch = run.load_model(), run.checkpoint().epoch
     last_row = ([row for row in run.history() if row["epoch"] <= epoch] or [{}])[-1]
     with model.averaged():
         names = settings.samplers or default_samplers(run.has_second_stage())
         posteriors = functools.cache(lambda: sampling.training_posteriors(run, model, progress))
         samplers = {name: sampling.sampler_of(run, model, name, say=progress, posteriors=posteriors) for name in names}
-        subject = Subject(model, held_out, samplers, last_row)
+        subject = Subject(model, held_out, samplers, last_row, second)
         result, scores = evaluate_model(subject, extractor, settings, progress)
         _write_pictures(subject, settings.seed, run.path / "evaluation")
     split = "held out" if settings.data is None else "all, or the source's own validation split"
@@ -136,14 +141,7 @@ def _open_held_out(run: Run, settings: Settings) -> data.Source:
     if len(source) < FEWEST_IMAGES:
         expected = f"at least {FEWEST_IMAGES} held-out images"
         raise UserError(f"--data: expected {expected}, got {len(source)}; name a source with more")
-    return _some(source, settings.count, settings.seed)
-
-
-def _some(source: data.Source, count: int, seed: int) -> data.Source:
-    """At most ``count`` images, chosen at random: the first ones of a sorted folder may all be of one kind."""
-    if count >= len(source):
-        return source
-    return source.subset(np.sort(np.random.default_rng([seed, 0]).choice(len(source), count, replace=False)))
+    return source
 
 
 def _extractor_batch() -> int:
@@ -177,34 +175,54 @@ def evaluate_model(
     made = metrics.extract_statistics(extractor, one_pass, seed=seed)
     statistics, scores = one_pass.statistics, one_pass.scores()
     latents = measures.latents(statistics) | _looks(networks, held_out, extractor, seed)
-    progress("features of the images themselves")
-    real = metrics.cached_statistics(
-        extractor, lambda: measures.read(held_out), settings.cache or cache_folder(), seed=seed
-    )
-    reconstruction = measures.reconstruction(scores) | measures.generation(extractor, real, made, seed)
+    progress("features of real images")
+    real = _real_statistics(held_out, extractor, settings)
+    floor_scores = _floor(subject.second, real, extractor, settings)
+    drawn = floor.with_floor(measures.generation(extractor, real, made, seed), floor_scores)
+    reconstruction = measures.reconstruction(scores) | drawn
     generation = {}
     for name, sampler in subject.samplers.items():
         progress(f"features of {real.count:,} images from the sampler {name}")
         images = measures.generated(networks, sampler, real.count, seed)
         made = metrics.extract_statistics(extractor, images, seed=seed)
-        generation[name] = measures.generation(extractor, real, made, seed)
+        generation[name] = floor.with_floor(measures.generation(extractor, real, made, seed), floor_scores)
     found = measures.findings(statistics, subject.last_row)
     found += measures.prior_mismatch(generation, latents["aggregate_kl"]["total"])
     result = {
         "reconstruction": reconstruction,
         "latents": latents,
         "samplers": generation,
+        "real": floor_scores,
         "diagnosis": [finding._asdict() for finding in found],
         "protocol": _protocol(subject, extractor, settings),
     }
-    return result, scores
+    return {**result, "warnings": floor.warnings(result)}, scores
+
+
+def _real_statistics(
+    source: data.Source, extractor: metrics.FeatureExtractor, settings: Settings
+) -> metrics.FeatureStatistics:
+    folder = settings.cache or cache_folder()
+    return metrics.cached_statistics(extractor, lambda: measures.read(source), folder, seed=settings.seed)
+
+
+def _floor(
+    second: floor.Second | None,
+    real: metrics.FeatureStatistics,
+    extractor: metrics.FeatureExtractor,
+    settings: Settings,
+) -> dict[str, Any]:
+    if second is None:
+        return floor.real_scores(extractor, real, None, None, settings.seed)
+    statistics = _real_statistics(second.source, extractor, settings)
+    return floor.real_scores(extractor, real, statistics, second.what, settings.seed)
 
 
 def _looks(
     networks: CompiledVAE, held_out: data.Source, extractor: metrics.FeatureExtractor, seed: int
 ) -> dict[str, Any]:
     """The two measures that are too dear for every image."""
-    few = data.to_unit_range(held_out.load(np.arange(min(_BOUND_IMAGES, len(held_out)))))
+    few = data.to_unit_range(held_out.draw(_BOUND_IMAGES, seed))
     ends = few[: 2 * min(_WALKS, len(few) // 2)]
     return {
         "log_likelihood": measures.log_likelihood(networks, few, _BOUND_DRAWS, seed),
@@ -249,9 +267,9 @@ def _write_scores(keys: Sequence[str], scores: dict[str, np.ndarray], path: Path
 
 
 def _write_pictures(subject: Subject, seed: int, folder: Path) -> None:
-    """A sheet of the first images of every set that was measured."""
+    """Write a sheet of images of every set that was measured."""
     networks = CompiledVAE(subject.model)
-    originals = data.to_unit_range(subject.held_out.load(np.arange(min(_SHOWN, len(subject.held_out)))))
+    originals = data.to_unit_range(subject.held_out.draw(_SHOWN, seed))
     sheets = {"originals": originals, "reconstructions": networks.reconstruct(originals)}
     sheets |= {
         name: next(measures.generated(networks, sampler, _SHOWN, seed)) for name, sampler in subject.samplers.items()

@@ -24,7 +24,11 @@ NEIGHBOURS = 5  # of the nearest-neighbour scores (Naeem et al. 2020)
 _BATCH = 64
 # A sampler is worth a word where its distance is at most this share of the prior's; ours.
 _BETTER_SHARE = 0.9
-_SHARES = ("precision", "recall", "density", "coverage")
+SHARES = metrics.ManifoldScores._fields
+NO_NEIGHBOURS = (
+    "precision, recall, density and coverage were not computed: they need "
+    f"{metrics.IMAGES_PER_NEIGHBOUR * NEIGHBOURS} different images or more on either side"
+)
 
 
 def read(source: data.Source) -> Iterator[np.ndarray]:
@@ -133,10 +137,10 @@ def generation(
     frechet, kernel = scores.pop(extractor.frechet_name), scores.pop(extractor.kernel_name)
     published = extractor.name == "inception"
     names = ("FID", "KID") if published else (f"FD-{extractor.label}", f"KD-{extractor.label}")
-    interval = [kernel.pop("low"), kernel.pop("high")]
+    interval = [kernel.pop("low"), kernel.pop("high")] if kernel else None
     return {
         "frechet": {"name": names[0], "value": frechet},
-        "kid": {"name": names[1], "interval": interval, **kernel},
+        "kid": {"name": names[1], "value": None, "interval": interval, **(kernel or {})},
         **scores,
     }
 
@@ -173,13 +177,22 @@ def prior_mismatch(samplers: dict[str, Any], aggregate_kl: float) -> list[Findin
 
 def score_rows(result: dict[str, Any]) -> list[list[str]]:
     """Distances and scores of the reconstructions and of each sampler as text: a row of names, then a row for each."""
-    rows = {"reconstruction": result["reconstruction"], **result["samplers"]}
+    # Older evaluations have no row of real images.
+    floor = {"real images": result["real"]} if "real" in result else {}
+    rows = {**floor, "reconstruction": result["reconstruction"], **result["samplers"]}
     first = result["reconstruction"]
     names = first["frechet"]["name"], f"{first['kid']['name']} x 1000"
-    return [["", *names, "95 %", *_SHARES], *([name, *_as_text(scores)] for name, scores in rows.items())]
+    return [["", *names, "95 %", *SHARES], *([name, *_as_text(scores)] for name, scores in rows.items())]
 
 
 def _as_text(scores: dict[str, Any]) -> list[str]:
-    low, high = (1000 * end for end in scores["kid"]["interval"])
-    distances = [f"{scores['frechet']['value']:.2f}", f"{1000 * scores['kid']['value']:.1f}"]
-    return [*distances, f"{low:.1f} to {high:.1f}", *(f"{scores[name]:.3f}" for name in _SHARES)]
+    kernel = scores["kid"]
+    interval = "-" if kernel["interval"] is None else " to ".join(f"{1000 * end:.1f}" for end in kernel["interval"])
+    value = "-" if kernel["value"] is None else f"{1000 * kernel['value']:.1f}"
+    shares = ["-" if scores[name] is None else f"{scores[name]:.3f}" for name in SHARES]
+    return [rounded(scores["frechet"]["value"]), value, interval, *shares]
+
+
+def rounded(distance: float) -> str:
+    """Return three digits of a distance: more would be noise."""
+    return f"{distance:.{2 if distance < 10 else 1 if distance < 100 else 0}f}"

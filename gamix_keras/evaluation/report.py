@@ -14,7 +14,7 @@ import numpy as np
 
 from gamix_keras import assembly, data, files, gaussian, latent_space, plots
 from gamix_keras.config import UserError
-from gamix_keras.evaluation import html, measures
+from gamix_keras.evaluation import floor, html, measures
 from gamix_keras.metrics.latent_statistics import HISTOGRAM_EDGES
 from gamix_keras.runs import Run
 
@@ -85,8 +85,10 @@ def _diagnosis(run: Run, result: dict[str, Any] | None) -> Iterator[str]:
         yield html.finding("Out of date.", f"Evaluated after epoch {evaluated}, the newest checkpoint is {newest}.")
     for found in result["diagnosis"]:
         yield html.finding(f"{found['kind']}:", f"{found['message']}. Try: {found['advice']}")
+    for line in result.get("warnings", ()):
+        yield html.finding("Warning:", f"{line}.")
     if not result["diagnosis"]:
-        yield html.finding("Nothing wrong was found.", "Latents, sigma and critic are within their thresholds.", True)
+        yield html.finding("Latents, sigma and critic are within their thresholds.", "", True)
     yield html.notes(_in_words(result))
 
 
@@ -105,7 +107,7 @@ def _in_words(result: dict[str, Any]) -> Iterator[str]:
     best = min(distances, key=distances.get)
     yield (
         f"New images are closest to real ones with the sampler {best} ({scores['frechet']['name']} "
-        f"{distances[best]:.2f}; reconstructions {scores['frechet']['value']:.2f})."
+        f"{measures.rounded(distances[best])}; reconstructions {measures.rounded(scores['frechet']['value'])})."
     )
 
 
@@ -117,16 +119,16 @@ def _samplers(run: Run, result: dict[str, Any] | None) -> Iterator[str]:
     sheets = {caption: run.path / "evaluation" / f"{name}.png" for name, caption in captions.items()}
     shown = [html.picture(file.read_bytes(), caption) for caption, file in sheets.items() if file.exists()]
     text = "Smaller distances are better; precision and density tell fidelity, recall and coverage variety."
-    yield html.section(
-        "Samplers compared", html.table(measures.score_rows(result)), html.paragraph(text), html.tiles(shown)
-    )
+    lines = [text, f"{floor.in_words(result)}."] if "real" in result else [text]
+    table = html.table(measures.score_rows(result))
+    yield html.section("Samplers compared", table, *map(html.paragraph, lines), html.tiles(shown))
 
 
 def _pictures(run: Run, model: keras.Model) -> Iterator[str]:
-    """Reconstructions, variants and transitions of the first held-out images."""
+    """Reconstructions, variants and transitions of held-out images."""
     try:
         source = assembly.open_source(run.config, "validation")
-        images = data.to_unit_range(source.load(np.arange(min(_LOOKED_AT, len(source)))))
+        images = data.to_unit_range(source.draw(_LOOKED_AT, run.config.seed))
     except UserError as error:
         yield html.section("Pictures", html.paragraph(f"The run's held-out images could not be read: {error}"))
         return

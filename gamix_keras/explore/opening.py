@@ -30,11 +30,11 @@ def open_explorer(run: Run, say: Callable[[str], None] = print) -> Explorer:
 
 
 def held_out_images(run: Run, count: int = HELD_OUT, say: Callable[[str], None] = print) -> np.ndarray:
-    """Read the first held-out images of a run's data, as bytes (N, H, W, C); none where the data are not there."""
+    """Draw held-out images of a run's data, as bytes (N, H, W, C); none if the data are not there."""
     try:
         source = assembly.open_source(run.config, "validation")
         with reading(source):
-            return source.load(np.arange(min(count, len(source))))
+            return source.draw(count, run.config.seed)
     except UserError as error:
         say(f"no held-out images to choose from: {error}")
         size = run.config.data.image_size

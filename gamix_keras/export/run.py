@@ -129,7 +129,7 @@ def _samples(run: Run, model: "keras.Model") -> "Mapping[str, np.ndarray]":
     from gamix_keras import assembly, data
 
     source = assembly.open_source(run.config, "validation")
-    images = data.to_unit_range(source.load(np.arange(min(SAMPLES, len(source)))))
+    images = data.to_unit_range(source.draw(SAMPLES, run.config.seed))
     with model.averaged():
         latents = keras.ops.convert_to_numpy(model.encode(images)[0])
     drawn = np.random.default_rng(0).standard_normal(latents.shape, dtype="float32")

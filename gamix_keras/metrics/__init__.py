@@ -10,6 +10,7 @@ from gamix_keras.metrics.aggregate import (
 from gamix_keras.metrics.diagnosis import Finding, Thresholds, collapsed_dimensions, diagnose
 from gamix_keras.metrics.extractors import EXTRACTORS, feature_extractor
 from gamix_keras.metrics.feature_statistics import (
+    IMAGES_PER_NEIGHBOUR,
     FeatureStatistics,
     cached_statistics,
     content_hash,
@@ -43,6 +44,7 @@ from gamix_keras.metrics.moments import FeatureMoments, UniformSubset
 
 __all__ = [
     "EXTRACTORS",
+    "IMAGES_PER_NEIGHBOUR",
     "RECONSTRUCTION_MEASURES",
     "ActiveUnits",
     "Correlation",

@@ -12,12 +12,20 @@ import numpy as np
 
 from gamix_keras.files import replacing
 from gamix_keras.metrics.features import FeatureExtractor, Tensor, to_pixels
-from gamix_keras.metrics.generation import frechet_distance_of, kernel_distance, precision_recall_density_coverage
+from gamix_keras.metrics.generation import (
+    DegenerateNeighbourhoods,
+    ManifoldScores,
+    frechet_distance_of,
+    kernel_distance,
+    precision_recall_density_coverage,
+)
 from gamix_keras.metrics.moments import FeatureMoments, UniformSubset
 
 _CACHE_VERSION = 1
 ROWS_TOGETHER = 1024
 DEFAULT_KEEP = 2000
+# A neighbourhood that holds more than a twentieth of all images is no neighbourhood; ours.
+IMAGES_PER_NEIGHBOUR = 20
 
 
 class FeatureStatistics:
@@ -193,18 +201,16 @@ def generation_scores(
 
     Returns:
         scores: Frechet distance (fid or fd_LABEL), kernel distance (kid or kd_LABEL: value, low, high, blocks,
-        block_size), precision, recall, density, coverage; protocol: extractor, resize, counts and settings. Ready
-        for JSON.
-
-    Raises:
-        ValueError: if there are too few images for the blocks or neighbours.
+        block_size; None if there are fewer than two images a block), precision, recall, density, coverage (None if
+        there are fewer than 20 images a neighbour, or the neighbourhoods are points); protocol: extractor, resize,
+        counts and settings. Ready for JSON.
     """
     rows = real.subset.rows, generated.subset.rows
     return {
         "scores": {
             extractor.frechet_name: frechet_distance_of(real.moments, generated.moments),
-            extractor.kernel_name: kernel_distance(*rows, blocks=blocks, seed=seed)._asdict(),
-            **precision_recall_density_coverage(*rows, neighbours=neighbours)._asdict(),
+            extractor.kernel_name: _kernel_scores(*rows, blocks, seed),
+            **_manifold_scores(*rows, neighbours),
         },
         "protocol": {
             **extractor.protocol(),
@@ -216,3 +222,19 @@ def generation_scores(
             "seed": seed,
         },
     }
+
+
+def _kernel_scores(real: np.ndarray, generated: np.ndarray, blocks: int, seed: int) -> dict[str, Any] | None:
+    if min(len(real), len(generated)) < 2 * blocks:
+        return None
+    return kernel_distance(real, generated, blocks=blocks, seed=seed)._asdict()
+
+
+def _manifold_scores(real: np.ndarray, generated: np.ndarray, neighbours: int) -> dict[str, float | None]:
+    unknown = dict.fromkeys(ManifoldScores._fields)
+    if min(len(real), len(generated)) < IMAGES_PER_NEIGHBOUR * neighbours:
+        return unknown
+    try:
+        return precision_recall_density_coverage(real, generated, neighbours)._asdict()
+    except DegenerateNeighbourhoods:
+        return unknown

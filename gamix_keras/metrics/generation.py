@@ -13,6 +13,7 @@ from scipy import linalg, special
 from gamix_keras.metrics.moments import FeatureMoments
 
 _CHUNK = 1024  # rows of a pairwise matrix held at once
+_ROUNDING = 1e-12  # of expanded squares in float64, over the mean square of the rows
 
 
 def frechet_distance(
@@ -165,6 +166,10 @@ def kernel_distance(
     return KernelDistance(value, float(value - half), float(value + half), blocks, size)
 
 
+class DegenerateNeighbourhoods(ValueError):
+    """More than half of the real images have k or more equals, so that their neighbourhoods are points."""
+
+
 class ManifoldScores(NamedTuple):
     """Nearest-neighbour scores.
 
@@ -199,7 +204,8 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, neighb
         precision, recall, density, coverage.
 
     Raises:
-        ValueError: if the shapes do not fit, a value is not finite, or neighbours is out of range.
+        DegenerateNeighbourhoods: If more than half of the real images have `neighbours` or more equals.
+        ValueError: If the shapes do not fit, a value is not finite, or neighbours is out of range.
     """
     real, fake = _feature_pair(real, fake)
     if not 1 <= neighbours < min(len(real), len(fake)):
@@ -211,6 +217,9 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, neighb
     centre = real.mean(axis=0)
     real, fake = real - centre, fake - centre
     real_radii, fake_radii = (_squared_radii(features, neighbours) for features in (real, fake))
+    if (real_radii == 0).mean() > 0.5:
+        points = f"{(real_radii == 0).sum()} of {len(real)} with {neighbours} equals or more"
+        raise DegenerateNeighbourhoods(f"real: expected different images, got {points}")
     inside = np.zeros(len(fake))
     recalled, covered = 0, 0
     for start in range(0, len(real), _CHUNK):
@@ -242,4 +251,5 @@ def _squared_radii(features: np.ndarray, neighbours: int) -> np.ndarray:
         # The row itself must be exactly nearest, whatever rounding says.
         distances[np.arange(rows.stop - start), np.arange(start, rows.stop)] = 0.0
         radii[rows] = np.partition(distances, neighbours, axis=1)[:, neighbours]
-    return radii
+    # Equal rows are apart by rounding only; the ball around them is empty.
+    return np.where(radii > _ROUNDING * (features**2).sum(axis=1).mean(), radii, 0.0)

@@ -37,8 +37,12 @@ def test_a_table_and_a_diagnosis_then_a_report(cli, trained, images, small_featu
     lines = out.splitlines()
     assert lines[0].startswith("data            22 images of")
     head = next(i for i, line in enumerate(lines) if "FD-small" in line)
-    table = lines[head : head + 4]
-    assert [row.split()[0] for row in table[1:]] == ["reconstruction", "prior", "gaussian"]
+    table = lines[head : head + 5]
+    assert [row.split()[0] for row in table[1:]] == ["real", "reconstruction", "prior", "gaussian"]
+    assert table[3].split()[-4:] == ["-"] * 4
+    assert "Real images: 11 held-out images against the other half of them; fewer than the 22" in out
+    assert "warning: precision, recall, density and coverage were not computed" in out
+    assert "nothing wrong" not in out
     assert len({len(row) for row in table}) == 1
     assert any(line.startswith("diagnosis: ") for line in lines)
     assert lines[-1] == f"all numbers: {trained / 'evaluation.json'}"

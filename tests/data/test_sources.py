@@ -115,3 +115,14 @@ def test_mistakes_are_one_line(spec, options, reason):
     with pytest.raises(UserError, match=reason) as error:
         open_source(spec, **{"image_size": 8, **options})
     assert "\n" not in str(error.value)
+
+
+def test_a_drawn_subset_is_not_the_head_of_a_sorted_source(tmp_path):
+    """Images sorted by kind: the first ones are all of one kind, a drawn subset is not."""
+    np.savez(tmp_path / "sorted.npz", images=np.repeat(np.arange(100, dtype=np.uint8), 64 * 3).reshape(100, 8, 8, 3))
+    source = open_source(f"npz:{tmp_path / 'sorted.npz'}", image_size=8, validation="faces")
+    drawn = source.draw(40, seed=1)[:, 0, 0, 0]
+    assert len(set(drawn.tolist())) == 40 and 30 < drawn.mean() < 70
+    np.testing.assert_array_equal(source.draw(10, seed=1)[:, 0, 0, 0], drawn[:10])
+    assert not np.array_equal(source.draw(40, seed=2)[:, 0, 0, 0], drawn)
+    assert len(source.draw(1000, seed=1)) == 100

@@ -45,11 +45,12 @@ def evaluate(run, tmp_path):
 def test_what_is_written(run, evaluate):
     result = evaluate()
     assert json.loads((run.path / "evaluation.json").read_text()) == result
-    assert set(result) == {"reconstruction", "latents", "samplers", "diagnosis", "protocol"}
+    assert set(result) == {"reconstruction", "latents", "samplers", "real", "diagnosis", "protocol", "warnings"}
     assert list(result["samplers"]) == ["prior", "gaussian", "mixture"]
     for scores in (result["reconstruction"], *result["samplers"].values()):
         assert scores["frechet"]["name"] == "FD-grid" and scores["frechet"]["value"] > 0
         assert len(scores["kid"]["interval"]) == 2
+        assert scores["frechet"]["floor"] == result["real"]["frechet"]["value"] > 0
         assert {"precision", "recall", "density", "coverage"} < set(scores)
     assert {"mae", "mse", "psnr", "ssim", "ms_ssim"} < set(result["reconstruction"])
     assert {"mutual_information", "mmd", "aggregate_kl", "interpolation", "log_likelihood"} < set(result["latents"])
@@ -69,6 +70,34 @@ def test_same_seed_same_file_and_another_seed_another(run, evaluate, tmp_path):
         evaluate(**changes)
         written.append((run.path / "evaluation.json").read_bytes())
     assert written[0] == written[1] == written[2] != written[3]
+
+
+def test_few_images_are_warned_of_beside_their_floor(evaluate):
+    """30 images, 48 features: the distance is mostly bias, and a neighbourhood is a sixth of all images."""
+    result = evaluate()
+    first, second = result["warnings"]
+    assert first.startswith("30 images are fewer than the 48 features: FD-grid of real images alone is")
+    assert second.startswith("precision, recall, density and coverage were not computed: they need 100")
+    assert (result["real"]["images"], result["real"]["against"]) == (30, "training images")
+    assert {result["samplers"]["prior"][name] for name in ("precision", "recall", "density", "coverage")} == {None}
+
+
+def test_the_bound_and_the_walks_are_measured_on_drawn_images(evaluate, tmp_path, monkeypatch):
+    """Held-out images sorted by brightness: the first ones alone would be dark."""
+    monkeypatch.setattr(evaluation.evaluator, "_BOUND_IMAGES", 10)
+    monkeypatch.setattr(evaluation.evaluator, "_WALKS", 2)
+    seen = {}
+    for name in ("log_likelihood", "smoothness"):
+        monkeypatch.setattr(evaluation.measures, name, lambda _, images, *__, name=name: seen.update({name: images}))
+    shades = np.repeat(np.arange(25, dtype=np.uint8) * 10, 16 * 16 * 3).reshape(25, 16, 16, 3)
+    np.savez(tmp_path / "sorted.npz", images=shades)
+    drawn = []
+    for seed in (0, 0, 1):
+        evaluate(data=str(tmp_path / "sorted.npz"), samplers=("prior",), seed=seed)
+        drawn.append(seen["log_likelihood"][:, 0, 0, 0])
+        np.testing.assert_array_equal(seen["smoothness"], seen["log_likelihood"][:4])
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+    assert drawn[0].max() > 0  # brighter than the ten darkest
 
 
 def test_only_what_is_asked_for(evaluate):

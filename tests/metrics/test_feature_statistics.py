@@ -101,3 +101,15 @@ def test_memory_does_not_grow_with_the_images():
         statistics.update(np.random.default_rng(seed).normal(size=(50, 4)))
     assert statistics.count == 1000
     assert statistics.subset.rows.shape == (10, 4) and statistics.subset.rows.base is None
+
+
+def test_what_cannot_be_computed_is_none():
+    """Too few images for blocks and neighbourhoods, and real images that are all alike."""
+    tool = Counted()
+    few = streaming.extract_statistics(tool, [images(15)])
+    scores = streaming.generation_scores(tool, few, few)["scores"]
+    assert scores["fd_toy"] == pytest.approx(0.0, abs=1e-9) and scores["kd_toy"] is None and scores["recall"] is None
+    alike, many = (streaming.extract_statistics(tool, [images(120, top=top)]) for top in (1, 256))
+    scores = streaming.generation_scores(tool, alike, many)["scores"]
+    assert scores["kd_toy"]["value"] > 0 and scores["precision"] is None
+    assert streaming.generation_scores(tool, many, many)["scores"]["coverage"] == 1.0

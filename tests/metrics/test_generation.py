@@ -115,3 +115,26 @@ def test_manifold_scores_refuse_too_many_neighbours():
         generation.precision_recall_density_coverage(features(5), features(50))
     with pytest.raises(ValueError, match=r"\(N, D\) and \(M, D\)"):
         generation.precision_recall_density_coverage(features(9, 3), features(9, 4))
+
+
+def test_equal_images_leave_no_neighbourhoods_even_far_from_the_origin():
+    """Three quarters of the real images alike, apart by rounding only if squares are expanded."""
+    rng = np.random.default_rng(0)
+    real = 1e3 + rng.normal(size=(40, 8))
+    real[:30] = real[0]
+    with pytest.raises(generation.DegenerateNeighbourhoods, match="got 30 of 40 with 5 equals or more"):
+        generation.precision_recall_density_coverage(real, 1e3 + rng.normal(size=(40, 8)))
+    # A generator that makes one image is no fault of the real ones: nothing is recalled.
+    found = generation.precision_recall_density_coverage(1e3 + rng.normal(size=(40, 8)), np.full((40, 8), 1e3))
+    assert found.precision == 1.0 and found.recall == 0.0
+
+
+def test_an_offset_changes_no_distance():
+    """Features about 1e3 apart from 0 with spread 1: centred or in float64, nothing cancels."""
+    real, fake = np.random.default_rng(0).normal(size=(2, 60, 8)).astype("float32")
+    near = generation.precision_recall_density_coverage(real, fake)
+    assert generation.precision_recall_density_coverage(real + 1e3, fake + 1e3) == pytest.approx(near, abs=0.02)
+    moments = [FeatureMoments(8).update(part) for part in (real, fake)]
+    moved = [FeatureMoments(8).update(part.astype("float64") + 1e3) for part in (real, fake)]
+    distances = [generation.frechet_distance_of(*pair) for pair in (moments, moved)]
+    assert distances[1] == pytest.approx(distances[0], rel=1e-9)
