@@ -1,1 +1,1 @@
-"""Measurements: ``python -m benchmarks.NAME``."""
+"""Measurements: `python -m benchmarks.NAME` from the root of the repository."""

@@ -1,4 +1,4 @@
-"""How much arithmetic a training step needs, and how much a machine can do: the floor under a step's time."""
+"""The arithmetic of a training step and the peak of a machine, which together bound the time of a step from below."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +15,9 @@ Call = Any
 
 
 def forward_flops(network: keras.Model) -> int:
-    """Floating-point operations of one image's way through a network: 2 per multiplication of its kernels.
+    """Return the floating-point operations of a forward pass, per image: 2 for each multiplication by a kernel.
 
-    Convolutions and dense layers only, which is all but a few per cent of the networks here.
+    Only convolutions and dense layers count, which are all but a few per cent of the networks here.
     """
     counts: list[int] = []
     with _counted(network, counts):
@@ -42,7 +42,7 @@ def _counted(network: keras.Model, counts: list[int]) -> Iterator[None]:
 def _counting(layer: keras.layers.Layer, call: Call, counts: list[int]) -> Call:
     def counting(inputs: Any, *arguments: Any, **named: Any) -> Any:
         outputs = call(inputs, *arguments, **named)
-        # A transposed convolution multiplies its kernel with each input pixel, the others with each output pixel.
+        # A transposed convolution applies its kernel once per input pixel, the others once per output pixel.
         places = inputs if isinstance(layer, keras.layers.Conv2DTranspose) else outputs
         counts.append(2 * int(np.prod(places.shape[1:-1])) * int(np.prod(layer.kernel.shape)))
         return outputs
@@ -51,10 +51,11 @@ def _counting(layer: keras.layers.Layer, call: Call, counts: list[int]) -> Call:
 
 
 def step_flops(model: keras.Model) -> int:
-    """Floating-point operations of a training step, per image, all phases.
+    """Return the floating-point operations of a training step, per image, over all phases.
 
-    A pass back costs two passes forward, one of them for the gradient by the weights, which the critic does not need
-    while it judges the autoencoder; its own phase sees two images, the real and the reconstructed one.
+    A backward pass costs as much as two forward passes: one for the gradients of the inputs and one for those of the
+    weights. In the autoencoder's phase the critic needs only the former. In its own phase it sees two images, the real
+    and the reconstructed one.
     """
     count = 3 * (forward_flops(model.encoder) + forward_flops(model.decoder))
     critic = getattr(model, "critic", None)
@@ -62,12 +63,12 @@ def step_flops(model: keras.Model) -> int:
 
 
 def convolution_peak(dtype: str, seconds: float = 1.0, batch: int = 16) -> float:
-    """Floating-point operations a second of a 3 x 3 convolution, 128 channels to 128, on 32 x 32 maps: the best of 5.
+    """Return the floating-point operations per second of a 3 x 3 convolution, 128 to 128 channels, on 32 x 32 maps.
 
     Args:
-        dtype: ``float32``, ``bfloat16`` or ``float16``.
-        seconds: For the measurement.
-        batch: Maps at once.
+        dtype: `float32`, `bfloat16` or `float16`.
+        seconds: The time for the measurement, whose best round of 5 is taken.
+        batch: The number of maps.
     """
     rng = np.random.default_rng(0)
     images, kernel = (
@@ -75,7 +76,7 @@ def convolution_peak(dtype: str, seconds: float = 1.0, batch: int = 16) -> float
     )
 
     def convolve() -> int:
-        # Reading one number waits for the whole.
+        # Reading one number waits for the whole result.
         ops.convert_to_numpy(ops.cast(ops.conv(images, kernel, padding="same")[0, 0, 0, 0], "float32"))
         return 2 * batch * SHAPE[0] * SHAPE[1] * int(np.prod(KERNEL))
 

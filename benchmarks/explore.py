@@ -1,10 +1,10 @@
-"""How soon the page of `gamix-keras explore` answers a slider, in Chromium.
+"""How soon the page of `gamix-keras explore` responds to a slider, in Chromium.
 
   python -m benchmarks.explore runs/mine
   python -m benchmarks.explore --preset faces-quick --moves 200
 
-Prints the median and the 95th percentile, in milliseconds, of the decoder alone, and from a slider's move to the frame
-in which the browser shows the new picture. Page, model and the browser's driver share this computer.
+Prints the median and the 95th percentile, in milliseconds, of the decoder's time, and of the time from a slider's move
+to the frame in which the browser shows the new picture. Page, model and browser share this computer.
 """
 
 import argparse
@@ -32,11 +32,11 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # As on a computer that is not connected: every other name is unknown.
+    # As on a computer without a network: every other name is unknown.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 WARM_UP = 3
-# Moves the first slider, and gives the milliseconds until a picture with another source was painted.
+# Moves the first slider, and returns the milliseconds until a picture with another source is painted.
 MOVE = """value => new Promise(done => {
   const slider = document.querySelector("input[type=range]"), source = () => document.querySelector(".large img").src;
   const start = performance.now(), before = source();
@@ -75,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("run", metavar="RUN", nargs="?", help="a run (default: a recipe's model, not trained)")
     parser.add_argument("--preset", metavar="NAME", default="faces-quick", help="the recipe (default: faces-quick)")
-    parser.add_argument("--moves", metavar="N", type=whole_number(1), default=100, help="of the slider (default: 100)")
+    parser.add_argument(
+        "--moves", metavar="N", type=whole_number(1), default=100, help="moves of the slider (default: 100)"
+    )
     return parser
 
 
@@ -98,7 +100,7 @@ def _explorer(args: argparse.Namespace) -> "Explorer":
 
 
 def decoder_times(explorer: "Explorer", values: Sequence[float]) -> list[float]:
-    """Return the milliseconds of each move's image, without a page."""
+    """Return the milliseconds that the image of each move takes without a page."""
     times = []
     for value in values:
         start = time.perf_counter()
@@ -111,7 +113,7 @@ def browser_times(explorer: "Explorer", values: Sequence[float]) -> list[float]:
     """Return the milliseconds from each move of the first slider to the frame with the new picture.
 
     Raises:
-        UserError: Where there is no Gradio, no Playwright or no Chromium.
+        UserError: If Gradio, Playwright or Chromium is not installed.
     """
     from gamix_keras.explore import server
 
@@ -140,7 +142,7 @@ def chromium() -> str:
     """Return the path of an installed Chromium.
 
     Raises:
-        UserError: Where there is none.
+        UserError: If there is none.
     """
     found = [path for path in map(shutil.which, BROWSERS) if path]
     if not found:
@@ -149,12 +151,12 @@ def chromium() -> str:
 
 
 def _different(values: Sequence[float]) -> list[float]:
-    """Without moves to where the slider is already, which change nothing."""
+    """Leave out moves to the slider's own position, which change nothing."""
     return [value for before, value in zip([0.0, *values], values, strict=False) if value != before]
 
 
 def summary(name: str, times: Sequence[float]) -> str:
-    """Return one line, without the first few times."""
+    """Return one line about all times but the first few."""
     median, late = np.percentile(times[WARM_UP:], (50, 95))
     return f"{name}: median {median:.1f} ms, 95th percentile {late:.1f} ms"
 

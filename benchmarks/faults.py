@@ -1,17 +1,19 @@
-"""How much of a training run survives: kills, NaNs, damaged checkpoints, a full disk.
+"""How many training runs survive kills, NaNs, damaged checkpoints and a full disk.
 
   python -m benchmarks.faults --kills 20 --backends tensorflow,jax,torch --save faults.json
   python -m benchmarks.faults --kills 2 --nans 1 --damages 1 --backends tensorflow
 
-Each trial is a small but whole run of `gamix-keras train` (critic, averaged weights, running moments, warm-up) in
+Each trial is a small but complete run of `gamix-keras train` (critic, averaged weights, running moments, warm-up) in
 processes of its own. A run is killed with SIGKILL after a random step, every other time while it writes a checkpoint,
-is resumed once and must then equal, bit for bit, the run that nothing happened to: history, and all that its last
-checkpoint holds (weights, optimizers, generators). A killed export must leave no version that is not whole, and the
-next one nothing else; a killed evaluation must give the same numbers when it is started again. Prints one Markdown
-table: survived / tried, and the most steps that one fault cost. With --save, what was measured is not measured again.
+and resumed once. It must then equal, bit for bit, the run without faults: its history, and everything in its last
+checkpoint (weights, optimizers, generators). A killed export must leave only complete versions, and the next export
+must add one version and nothing else. A killed evaluation must give the same numbers when it is started again. Prints
+one Markdown table: survived / tried, and the most steps that one fault cost. With --save, known rows are not measured
+again.
 """
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -28,17 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workshop import (
-    BATCH,
-    EPOCHS,
-    INTERVAL,
-    SETTINGS,
-    STEPS,
-    Trial,
-    Workshop,
-    files_in,
-    outcome,
-)
+from benchmarks.testbed import BATCH, EPOCHS, INTERVAL, SETTINGS, STEPS, Result, Testbed, files_in, outcome
 from gamix_keras import files
 from gamix_keras.cli.options import name_list, whole_number
 from gamix_keras.config import BACKENDS
@@ -47,22 +39,26 @@ from gamix_keras.runs import Run, checkpoints
 _SELF = "benchmarks.faults"
 
 
-def kill(shop: Workshop, path: Path, rng: random.Random, number: int) -> Trial:
+def kill(bed: Testbed, path: Path, rng: random.Random, number: int) -> Result:
     """Kill a run after a random step, every other time while it writes a checkpoint; then resume it."""
     while True:
-        process, step = shop.train(path), rng.randrange(-STEPS // 4, EPOCHS * STEPS)
+        process, step = bed.train(path), rng.randrange(-STEPS // 4, EPOCHS * STEPS)
         if step < 0:
-            time.sleep(rng.uniform(0.5, 1.0) * shop.boot)
-        elif shop.wait_for(process, lambda: shop.steps_seen(path) >= step):  # noqa: B023
+            time.sleep(rng.uniform(0.5, 1.0) * bed.startup)
+        elif bed.wait_for(process, functools.partial(_reached, bed, path, step)):
             if number % 2:
-                shop.wait_for(process, lambda: _writes(path))
+                bed.wait_for(process, lambda: _writes(path))
             else:
                 time.sleep(rng.uniform(0.0, 0.1))
         if process.poll() is None:
             break
-        shutil.rmtree(path)  # it was faster
+        shutil.rmtree(path)  # the run ended before it could be killed
     _kill(process)
-    return shop.finish(path, _lost(shop, path))
+    return bed.finish(path, _lost(bed, path))
+
+
+def _reached(bed: Testbed, path: Path, step: int) -> bool:
+    return bed.steps_seen(path) >= step
 
 
 def _writes(path: Path) -> bool:
@@ -74,60 +70,60 @@ def _kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _lost(shop: Workshop, path: Path) -> int:
+def _lost(bed: Testbed, path: Path) -> int:
     if not (path / "config.json").exists():
         return 0
     epoch, step = Run.open(path).latest_checkpoint().progress
-    return max(0, shop.steps_seen(path) - epoch * STEPS - step)
+    return max(0, bed.steps_seen(path) - epoch * STEPS - step)
 
 
-def kill_export(shop: Workshop, path: Path, rng: random.Random, number: int) -> Trial:
+def kill_export(bed: Testbed, path: Path, rng: random.Random, number: int) -> Result:
     """Kill an export at a random moment, every other time while it writes; then export again."""
-    seconds, wanted = shop.exported
+    seconds, expected = bed.exported
     while True:
-        process = shop.export(path)
+        process = bed.export(path)
         if number % 2:
-            shop.wait_for(process, lambda: any(path.glob(".writing-*")))
+            bed.wait_for(process, lambda: any(path.glob(".writing-*")))
         time.sleep(rng.uniform(0.0, seconds * (0.3 if number % 2 else 1.0)))
         if process.poll() is None:
             break
-        shutil.rmtree(path)  # it was faster
+        shutil.rmtree(path)  # it ended before it could be killed
     _kill(process)
     before = _versions(path)
-    if shop.wait(shop.export(path)):
-        return Trial(shop.last_line(path))
+    if bed.wait(bed.export(path)):
+        return Result(bed.last_line(path))
     there = sorted(entry.name for entry in path.iterdir())
-    expected = [*before, str(len(before) + 1)]
-    if there != expected or any(files_in(path / name) != wanted for name in expected):
-        return Trial(f"expected versions {', '.join(expected)}, found {', '.join(there)}")
-    return Trial()
+    versions = [*before, str(len(before) + 1)]
+    if there != versions or any(files_in(path / name) != expected for name in versions):
+        return Result(f"expected versions {', '.join(versions)}, found {', '.join(there)}")
+    return Result()
 
 
 def _versions(path: Path) -> list[str]:
     return sorted(entry.name for entry in path.glob("*") if not entry.name.startswith("."))
 
 
-def kill_evaluation(shop: Workshop, path: Path, rng: random.Random, number: int) -> Trial:
-    """Kill an evaluation at a random moment; then evaluate again: the same numbers, of the same run."""
-    seconds, wanted = shop.evaluated
+def kill_evaluation(bed: Testbed, path: Path, rng: random.Random, number: int) -> Result:
+    """Kill an evaluation at a random moment; then evaluate again and expect the same numbers of the same run."""
+    seconds, expected = bed.evaluated
     while True:
-        shutil.copytree(shop.whole, path)
-        process = shop.evaluate(path)
+        shutil.copytree(bed.reference, path)
+        process = bed.evaluate(path)
         time.sleep(rng.uniform(0.2, 1.0) * seconds)
         if process.poll() is None:
             break
-        shutil.rmtree(path)  # it was faster
+        shutil.rmtree(path)  # it ended before it could be killed
     _kill(process)
-    if shop.wait(shop.evaluate(path)):
-        return Trial(shop.last_line(path))
-    if (path / "evaluation.json").read_bytes() != wanted:
-        return Trial("other numbers than the evaluation that nothing happened to")
-    return shop.verdict(path)
+    if bed.wait(bed.evaluate(path)):
+        return Result(bed.last_line(path))
+    if (path / "evaluation.json").read_bytes() != expected:
+        return Result("other numbers than those of the evaluation without faults")
+    return bed.compare(path)
 
 
-def damage(shop: Workshop, path: Path, rng: random.Random, number: int) -> Trial:
-    """Damage the newest checkpoint: it must be named, passed over and written anew."""
-    shutil.copytree(shop.whole, path)
+def damage(bed: Testbed, path: Path, rng: random.Random, number: int) -> Result:
+    """Damage the newest checkpoint: `--resume` must name it, take the one before, and write it anew."""
+    shutil.copytree(bed.reference, path)
     last, before = checkpoints.listed(Run.open(path).checkpoints)[:2]
     file, lost = last.file, (last.epoch - before.epoch) * STEPS + last.step - before.step
     data = bytearray(file.read_bytes())
@@ -137,41 +133,41 @@ def damage(shop: Workshop, path: Path, rng: random.Random, number: int) -> Trial
     else:
         del data[place:]
     file.write_bytes(data)
-    if shop.wait(shop.train(path)) or f"{file.name} is damaged" not in shop.said(path):
-        return Trial(f"not passed over by name: {shop.last_line(path)}")
-    return shop.verdict(path, lost)
+    if bed.wait(bed.train(path)) or f"{file.name} is damaged" not in bed.output(path):
+        return Result(f"not skipped by name: {bed.last_line(path)}")
+    return bed.compare(path, lost)
 
 
-def poison(shop: Workshop, path: Path, rng: random.Random, number: int) -> Trial:
-    """Make one batch NaN: the step must be left out and noted, and all that training leaves be finite."""
+def poison(bed: Testbed, path: Path, rng: random.Random, number: int) -> Result:
+    """Make one batch NaN: the step must be skipped and logged, and everything that training writes be finite."""
     step = rng.randrange(EPOCHS * STEPS)
-    if shop.run(path, _SELF, "--poisoned", str(path), str(step)):
-        return Trial(shop.last_line(path))
-    noted = Run.open(path).bad_steps
-    where = [(row["epoch"] - 1) * STEPS + row["step"] - 1 for row in noted]
-    if where != [step] or noted[0]["origin"] != "images" or len(noted[0]["images"]) != BATCH:
-        return Trial(f"noted {noted} for step {step}")
+    if bed.run(path, _SELF, "--poisoned", str(path), str(step)):
+        return Result(bed.last_line(path))
+    logged = Run.open(path).bad_steps
+    steps = [(row["epoch"] - 1) * STEPS + row["step"] - 1 for row in logged]
+    if steps != [step] or logged[0]["origin"] != "images" or len(logged[0]["images"]) != BATCH:
+        return Result(f"logged {logged} for step {step}")
     wrong = [name for name, value in outcome(path).items() if not _is_finite(value)]
-    return Trial(f"not finite: {', '.join(wrong[:3])}" if wrong else "", 1)
+    return Result(f"not finite: {', '.join(wrong[:3])}" if wrong else "", 1)
 
 
-def fill(shop: Workshop, path: Path, rng: random.Random, number: int) -> Trial:
-    """Train where there is too little room: one line must tell, and the run go on when there is more."""
-    size = sum(file.stat().st_size for file in shop.whole.rglob("*"))
+def fill(bed: Testbed, path: Path, rng: random.Random, number: int) -> Result:
+    """Train on a disk that is too small: the run must end with one line, and resume when there is more room."""
+    size = sum(file.stat().st_size for file in bed.reference.rglob("*"))
     with _small_disk(path, int(size * rng.uniform(0.5, 0.9))) as enlarge:
         run = path / "run"
-        code = shop.wait(shop.train(run))
-        if code != 1 or "the disk is full" not in shop.last_line(run):
-            return Trial(f"exit {code}: {shop.last_line(run)}")
-        lost = _lost(shop, run)
+        code = bed.wait(bed.train(run))
+        if code != 1 or "the disk is full" not in bed.last_line(run):
+            return Result(f"exit {code}: {bed.last_line(run)}")
+        lost = _lost(bed, run)
         enlarge()
-        trial = shop.finish(run, lost)
-    return trial
+        result = bed.finish(run, lost)
+    return result
 
 
 @contextmanager
 def _small_disk(path: Path, size: int) -> Iterator[Callable[[], None]]:
-    """Mount a tmpfs; yields what makes it large. Needs the rights of root."""
+    """Mount a tmpfs and yield a function that enlarges it. Needs root."""
     path.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], check=True)
     try:
@@ -209,42 +205,42 @@ FAULTS = {
 }
 
 
-def row(shop: Workshop, kind: str, count: int, seed: int, jobs: int) -> dict[str, Any]:
-    """Try a fault so many times, and return what came of it."""
+def row(bed: Testbed, kind: str, count: int, seed: int, jobs: int) -> dict[str, Any]:
+    """Try a fault a number of times and return the row of the table."""
     fault, title, _ = FAULTS[kind]
     if kind in ("exports", "evaluations"):
-        _ = shop.exported if kind == "exports" else shop.evaluated  # once, before they all ask for it
+        _ = bed.exported if kind == "exports" else bed.evaluated  # measured once, before the threads need it
 
-    def attempt(number: int) -> Trial:
-        path = shop.folder / f"{kind}-{number}"
-        trial = fault(shop, path, random.Random(f"{seed} {shop.backend} {kind} {number}"), number)
-        if trial.told:
-            print(f"{shop.backend}, {title} {number + 1}: {trial.told}", file=sys.stderr)
+    def attempt(number: int) -> Result:
+        path = bed.folder / f"{kind}-{number}"
+        result = fault(bed, path, random.Random(f"{seed} {bed.backend} {kind} {number}"), number)
+        if result.problem:
+            print(f"{bed.backend}, {title} {number + 1}: {result.problem}", file=sys.stderr)
         shutil.rmtree(path, ignore_errors=True)
-        return trial
+        return result
 
     with ThreadPoolExecutor(jobs) as pool:
-        trials = list(pool.map(attempt, range(count)))
-    survived, lost = sum(not trial.told for trial in trials), max(trial.lost for trial in trials)
-    key = {"backend": shop.backend, "fault": title, "seed": seed}
+        results = list(pool.map(attempt, range(count)))
+    survived, lost = sum(not result.problem for result in results), max(result.lost for result in results)
+    key = {"backend": bed.backend, "fault": title, "seed": seed}
     return {**key, "survived": survived, "tried": count, "most_steps_lost": lost}
 
 
 def rows(backend: str, counts: dict[str, int], seed: int, jobs: int, known: list[dict[str, Any]]) -> Iterator[Any]:
-    """Yield the row of each fault on a backend; those that are known already come as they are."""
+    """Yield the row of each fault on a backend; rows that are known already are not measured again."""
     with tempfile.TemporaryDirectory() as folder:
-        shop = None
+        bed = None
         for kind, count in counts.items():
             key = {"backend": backend, "fault": FAULTS[kind][1], "seed": seed, "tried": count}
             found = [one for one in known if key.items() <= one.items()]
             if count and not found:
-                shop = shop or Workshop(Path(folder), backend)
-                found = [row(shop, kind, count, seed, jobs)]
+                bed = bed or Testbed(Path(folder), backend)
+                found = [row(bed, kind, count, seed, jobs)]
             yield from found
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Try, and print the table."""
+    """Try every fault and print the table."""
     args = _parser().parse_args(arguments)
     if args.poisoned:
         return train_poisoned(*args.poisoned)
@@ -269,9 +265,11 @@ def _parser() -> argparse.ArgumentParser:
         help = f"{title}: trials on each backend (default: {default})"
         parser.add_argument(f"--{kind}", type=whole_number(0), default=default, metavar="N", help=help)
     parser.add_argument("--backends", type=name_list, default=BACKENDS, help="default: all three")
-    parser.add_argument("--seed", type=whole_number(0), default=0, help="of the moments and places (default: 0)")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of the random moments (default: 0)")
     parser.add_argument("--jobs", type=whole_number(1), default=2, metavar="N", help="trials at once (default: 2)")
-    parser.add_argument("--save", type=Path, metavar="FILE.json", help="keep the rows, and take those that are there")
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE.json", help="save the rows; rows in the file are not measured again"
+    )
     parser.add_argument("--poisoned", nargs=2, help=argparse.SUPPRESS)
     return parser
 

@@ -1,11 +1,11 @@
-"""What a GPU makes of a training step: images/s, share of its peak arithmetic, and peak memory, on JAX and on torch.
+"""Training steps on a GPU: images/s, share of its peak arithmetic, and peak memory, on JAX and on torch.
 
   python -m benchmarks.gpu --presets paper-256,celeba64 --batches 16,64,256,512 --out gpu.json
 
-`fit` trains the recipe's model, both phases, on one batch of drawn faces; nothing of TensorFlow is needed. The share is
-that of the dense peak of the device in bfloat16 tensor arithmetic (or --peak TFLOPS) whatever the precision, so that
-rows can be compared. A batch that does not fit is a row that says so. Each configuration has a process of its own,
-because a library keeps the memory that it once had. It runs on a CPU too, as a test of itself, without a share.
+`fit` trains the recipe's model, both phases, on one batch of drawn faces, and needs no TensorFlow. For every precision
+the share is of the device's dense peak in bfloat16 tensor arithmetic (or of --peak TFLOPS), so rows are comparable.
+If a batch does not fit, its row says so. Each configuration has a process of its own, because a library keeps the
+memory that it has once allocated. On a CPU it runs too, without a share.
 """
 
 import argparse
@@ -40,17 +40,26 @@ COLUMNS = {
 
 
 def peak_of(device: str, given: float | None) -> float | None:
-    """Dense bfloat16 FLOP/s of a device by its name, or what is given in TFLOP/s; None where it is not known."""
-    known = next((peak for name, peak in PEAKS.items() if name.lower() in device.lower()), None)
-    return None if (given or known) is None else 1e12 * (given or known)
+    """Return the dense bfloat16 FLOP/s of a device.
+
+    Args:
+        device: The name of the device, which `PEAKS` may list.
+        given: The peak in TFLOP/s, which goes before the list.
+
+    Returns:
+        The peak, or None if it is neither given nor listed.
+    """
+    listed = next((peak for name, peak in PEAKS.items() if name.lower() in device.lower()), None)
+    peak = given or listed
+    return None if peak is None else 1e12 * peak
 
 
 def measure(task: dict[str, Any]) -> record.Row:
-    """Train on one batch for a while; returns the row."""
+    """Train on one batch and return the row."""
     import keras
 
     from benchmarks.arithmetic import step_flops
-    from benchmarks.contest import faces, fitting
+    from benchmarks.loops import faces, fitting
     from gamix_keras import assembly
 
     keras.utils.set_random_seed(task["seed"])
@@ -75,7 +84,7 @@ def _seconds(fit: Callable[[int], Any], steps: int) -> float:
 
 
 def device() -> tuple[str, float | None]:
-    """Name of the device that the backend computes on, and the most memory it has taken, in GiB, where it tells."""
+    """Return the name of the backend's device and its peak memory in GiB, or None if that is not known."""
     import keras
 
     if keras.config.backend() == "jax":
@@ -92,7 +101,7 @@ def device() -> tuple[str, float | None]:
 
 
 def work() -> None:
-    """Read a task from standard input, and write its row to the file that it names."""
+    """Read a task from standard input, and write its row to the file that the task names."""
     task = json.load(sys.stdin)
     try:
         row = measure(task)
@@ -148,13 +157,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--backends", metavar="NAME,...", type=name_list, default=("jax", "torch"), help="default: jax,torch")
     add("--precisions", metavar="NAME,...", type=name_list, default=precisions, help=f"default: {','.join(precisions)}")
     add("--batches", metavar="N,...", type=number_list, default=(16, 64, 256, 512), help="default: 16,64,256,512")
-    add("--seconds", metavar="S", type=positive_number, default=10.0, help="of each row (default: 10)")
-    add("--peak", metavar="TFLOPS", type=positive_number, help="dense bfloat16 peak of a device that is not known")
+    add("--seconds", metavar="S", type=positive_number, default=10.0, help="seconds for each row (default: 10)")
+    add("--peak", metavar="TFLOPS", type=positive_number, help="dense bfloat16 peak of the device, if it is not listed")
     add("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change settings of the recipes")
-    add("--seed", metavar="N", type=whole_number(0), default=0, help="of weights and noise (default: 0)")
+    add("--seed", metavar="N", type=whole_number(0), default=0, help="seed of weights and noise (default: 0)")
     add("--out", metavar="FILE", help="also write JSON")
     return parser
 
 
 if __name__ == "__main__":
-    work() if "--worker" in sys.argv else main()
+    if "--worker" in sys.argv:
+        work()
+    else:
+        main()

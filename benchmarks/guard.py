@@ -1,19 +1,17 @@
-"""What the guard against numbers that are not finite costs: share of a training step, on each backend.
+"""The cost of the guard against non-finite numbers, as a share of a training step, on each backend.
 
   python -m benchmarks.guard
   python -m benchmarks.guard --backends torch --nets small --seconds 60 --out guard.json
 
-In one process for each backend and net, two equal models take turns, one with the guard and one without, a few
-steps each: a busy moment of the machine falls on both. Each pair of turns gives a ratio; the table has their median.
-The nets are trained on batches of 16, smaller than usual: images cost the guard little, weights cost it most. On a
-busy machine without a GPU `--clock cpu` counts the seconds that the process had instead of those that went by.
+For each backend and net there is one process, in which two equal models take turns of a few steps, one with the guard
+and one without: a busy moment of the machine slows both. Each pair of turns gives a ratio; the table has their median.
+The batches of 16 are smaller than usual, because the guard's cost is in the weights rather than the images. On a busy
+machine without a GPU, `--clock cpu` counts the CPU seconds of the process.
 """
 
 import argparse
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from statistics import median
@@ -21,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import record
+from benchmarks import record, workers
 from gamix_keras.cli.options import name_list, positive_number
 from gamix_keras.config import BACKENDS, Config
 from gamix_keras.config.presets import load_preset
@@ -61,23 +59,25 @@ def _parser() -> argparse.ArgumentParser:
         prog=f"python -m {_SELF}", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--backends", type=name_list, default=BACKENDS, help="default: all three")
-    parser.add_argument("--nets", type=name_list, default=tuple(NETS), help=f"of {', '.join(NETS)} (default: all)")
-    parser.add_argument("--seconds", type=positive_number, default=20.0, help="for each of them (default: 20)")
+    parser.add_argument(
+        "--nets", type=name_list, default=tuple(NETS), help=f"names from {', '.join(NETS)} (default: all)"
+    )
+    parser.add_argument("--seconds", type=positive_number, default=20.0, help="seconds for each row (default: 20)")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="wall (default) or cpu")
-    parser.add_argument("--out", metavar="FILE.json", help="where to save the numbers")
+    parser.add_argument("--out", metavar="FILE.json", help="also write JSON")
     parser.add_argument("--worker", choices=NETS, help=argparse.SUPPRESS)
     return parser
 
 
 def row_text(row: dict[str, Any]) -> str:
-    """A row of the Markdown table."""
+    """Return a row of the Markdown table."""
     plain, guarded, cost = row["plain_ms"], row["guarded_ms"], 100 * (row["ratio"] - 1)
     return f"| {row['backend']} | {row['net']} | {plain:.2f} | {guarded:.2f} | {cost:+.1f} |"
 
 
 def _elsewhere(backend: str, net: str, seconds: float, clock: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", _SELF, "--worker", net, "--seconds", str(seconds), "--clock", clock]
-    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = workers.command(_SELF, "--worker", net, "--seconds", str(seconds), "--clock", clock)
+    environment = workers.environment(KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="2")
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -88,14 +88,14 @@ def measure(
     """Time steps with and without the guard, in turns.
 
     Args:
-        config: Of the model; its data are noise.
-        seconds: For all turns together, after both steps are compiled.
-        turn_seconds: For one of them, roughly.
-        clock: What tells the seconds of a turn.
+        config: The model's configuration; it trains on noise.
+        seconds: The time of all turns together, after both steps are compiled.
+        turn_seconds: The approximate time of one turn.
+        clock: A function that returns seconds.
 
     Returns:
-        `plain_ms` and `guarded_ms`, the median turn's milliseconds a step; `ratio`, the median over pairs of turns;
-        `pairs` and `steps` of a turn, their numbers.
+        `plain_ms` and `guarded_ms`, the median milliseconds of a step; `ratio`, their median ratio over pairs of
+        turns; `pairs`, the number of pairs; `steps`, the number of steps in a turn.
     """
     plain, guarded = trainer(config, False, clock), trainer(config, True, clock)
     for train in (plain, guarded):
@@ -103,8 +103,8 @@ def measure(
     steps = max(2, round(turn_seconds / plain(2)))
     pairs = list(_turns(plain, guarded, steps, seconds))
     milliseconds = {
-        "plain_ms": 1e3 * median(pair[0] for pair in pairs),
-        "guarded_ms": 1e3 * median(p[1] for p in pairs),
+        "plain_ms": 1e3 * median(without for without, _ in pairs),
+        "guarded_ms": 1e3 * median(with_guard for _, with_guard in pairs),
     }
     ratio = median(with_guard / without for without, with_guard in pairs)
     return {**milliseconds, "ratio": ratio, "pairs": len(pairs), "steps": steps}
@@ -113,7 +113,7 @@ def measure(
 def _turns(
     plain: Callable[[int], float], guarded: Callable[[int], float], steps: int, seconds: float
 ) -> Iterator[tuple[float, float]]:
-    """Yield seconds a step without and with the guard; who goes first changes."""
+    """Yield the seconds of a step without and with the guard; the order of the two alternates."""
     end, number = time.perf_counter() + seconds, 0
     while number < 2 or time.perf_counter() < end:
         order = (plain, guarded) if number % 2 else (guarded, plain)
@@ -123,7 +123,7 @@ def _turns(
 
 
 def trainer(config: Config, with_guard: bool, clock: Clock) -> Callable[[int], float]:
-    """Return a function that trains a model so many steps, and returns the seconds that each took."""
+    """Return a function that trains a model for a number of steps and returns the seconds of one step."""
     import keras
 
     from gamix_keras import assembly
@@ -143,12 +143,12 @@ def trainer(config: Config, with_guard: bool, clock: Clock) -> Callable[[int], f
 
 
 def _same(batch: Any) -> Iterator[tuple[Any]]:
-    while True:  # Keras wants a generator
+    while True:  # Keras takes a generator
         yield (batch,)
 
 
 def _timed(clock: Clock) -> "keras.callbacks.Callback":
-    """Time an epoch, which ends when its last step's numbers are there."""
+    """Return a callback that times an epoch."""
     import keras
 
     class Timed(keras.callbacks.Callback):

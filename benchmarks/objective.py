@@ -1,4 +1,4 @@
-"""The numbers of GAMIX's objective, as the loops written by hand need them."""
+"""The numbers of GAMIX's objective that the loops written by hand need."""
 
 import math
 from typing import Any, NamedTuple
@@ -7,15 +7,18 @@ from gamix_keras.config import Config
 
 
 class Objective(NamedTuple):
-    """What a configuration says of the loss and the optimizers; see `GAMIXVAE` for the terms.
+    """The numbers of the loss and the optimizers in a configuration; see `GAMIXVAE` for the terms.
 
     Attributes:
-        scale: b of Laplace.
-        pixels: P.
-        global_weight, variance_weight, adversarial_weight, critic_weight: Of the terms.
-        rates: Adam's step sizes, of the autoencoder and of the critic.
-        beta_1: Of both.
-        ema_decay: Of the average of the weights; None keeps none.
+        scale: The scale b of the Laplace likelihood.
+        pixels: The number of values in an image.
+        global_weight: The weight of the global KL.
+        variance_weight: The weight of the variance term.
+        adversarial_weight: The weight of the adversarial term.
+        critic_weight: The weight of the critic's own loss.
+        rates: The learning rates of Adam for the autoencoder and for the critic.
+        beta_1: The beta_1 of both.
+        ema_decay: The decay of the average of the weights; None if there is no average.
     """
 
     scale: float
@@ -29,14 +32,14 @@ class Objective(NamedTuple):
     ema_decay: float | None
 
     def loss(self, error: Any, moments: Any, penalty: Any, fooled: Any) -> Any:
-        """The autoencoder's loss, nats per image, from sum |x - y| and the other terms."""
+        """Return the autoencoder's loss in nats per image from sum |x - y| and the other terms."""
         reconstruction = error / self.scale + self.pixels * math.log(2.0 * self.scale)
         latent = self.global_weight * moments + self.variance_weight * penalty
         return reconstruction + latent + self.adversarial_weight * fooled
 
 
 def objective(config: Config) -> Objective | None:
-    """Read a configuration; None where it asks for more than the loops written by hand have."""
+    """Read a configuration; return None if it has more than the loops written by hand have."""
     loss, training = config.loss, config.training
     plain = (config.model.name, loss.likelihood, loss.moments, loss.momentum, loss.adversarial) == (
         ("gamix", "laplace", "means", None, "bce")

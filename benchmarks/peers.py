@@ -1,8 +1,9 @@
-"""pythae 0.1.2, the library of VAEs in PyTorch, trained by its own trainer; an optional package."""
+"""VAEs of pythae 0.1.2, a library in PyTorch and an optional package, trained by its own trainer."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,21 +13,21 @@ CELEBA_SHAPE = (64, 64, 3)
 
 
 def has_pythae() -> bool:
-    """Whether pythae can be used."""
+    """Return whether pythae is installed."""
     return all(map(find_spec, PACKAGES))
 
 
 def pythae_loop(
     model: keras.Model | None, images: np.ndarray, steps: int, latent_dim: int, folder: Path
 ) -> Callable[[], int]:
-    """Return what trains pythae's VAE for some steps and returns how many images that were.
+    """Return a function that trains pythae's VAE for some steps and returns the number of images.
 
     Args:
-        model: Gives encoder and decoder, on the torch backend; None: pythae's own networks for CelebA.
-        images: A batch in [-1, 1], which every step sees.
-        steps: Of each call.
-        latent_dim: D.
-        folder: Where its trainer may write.
+        model: The model whose encoder and decoder are used, on the torch backend; None for pythae's own for CelebA.
+        images: The batch of every step, in [0, 1].
+        steps: The number of steps in each call.
+        latent_dim: The number of latents.
+        folder: A folder for the trainer's files.
     """
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
@@ -64,7 +65,7 @@ def _celeba_networks(settings: object) -> tuple[object, object]:
 
 
 def _wrapped(model: keras.Model) -> tuple[object, object]:
-    """The networks of a model behind pythae's interfaces; it hands images on as (B, C, H, W)."""
+    """Wrap the networks of a model in pythae's interfaces, which pass images as (B, C, H, W)."""
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
 
@@ -73,8 +74,8 @@ def _wrapped(model: keras.Model) -> tuple[object, object]:
             super().__init__()
             self.network = model.encoder
 
-        def forward(self, x):  # noqa: ANN001, ANN202
-            # In the order in which our networks are fastest; a view of pythae's would keep its own.
+        def forward(self, x: Any) -> Any:
+            # Contiguous, because our networks are fastest in channels-last order and a view would keep pythae's.
             mean, log_var = self.network(x.permute(0, 2, 3, 1).contiguous(), training=True)
             return ModelOutput(embedding=mean, log_covariance=log_var)
 
@@ -83,7 +84,7 @@ def _wrapped(model: keras.Model) -> tuple[object, object]:
             super().__init__()
             self.network = model.decoder
 
-        def forward(self, z):  # noqa: ANN001, ANN202
+        def forward(self, z: Any) -> Any:
             return ModelOutput(reconstruction=self.network(z, training=True).permute(0, 3, 1, 2))
 
     return Encoder(), Decoder()

@@ -1,22 +1,21 @@
-"""How many images a second each kind of source delivers, ready to train on, beside TensorFlow's bare JPEG decoder.
+"""Images per second that each kind of source delivers, compared with TensorFlow's bare JPEG decoder.
 
   python -m benchmarks.pipeline --out pipeline.json
   python -m benchmarks.pipeline --images 4096 --files 200000 --tfds celeb_a
 
-The folder holds JPEG files of CelebA's size (178 x 218), drawn by the package and written for the occasion; the
-archive holds the same images in that size. Every source is shuffled, cropped, resized, mirrored and brought to [-1, 1];
-`cold` decodes every image, `cached` finds it decoded. The bare decoder is `tf.io.decode_jpeg` on the same files, in
-parallel, in batches, and nothing else. All take turns, several rounds of each; a ratio is the median over the rounds.
-A second table says what the stages of a cold folder take of the processor, beside the bare decoder.
-With --files a folder of that many files (links to the few that were drawn) is listed and read up to its first batch, in
-a process of its own.
+The folder holds JPEG files of CelebA's size (178 x 218), drawn by the package; the archive holds the same images in
+that size. Every source is shuffled, cropped, resized, mirrored and scaled to [-1, 1]; `cold` decodes every image,
+`cached` reads decoded ones. The bare decoder is `tf.io.decode_jpeg` on the same files, in parallel and in batches, and
+nothing else. All take turns for several rounds; a ratio is the median over the rounds. A second table has the CPU time
+of the stages of a cold folder, with that of the bare decoder.
+With --files, a folder of that many files (links to the few that were drawn) is listed and read up to its first batch,
+in a process of its own.
 """
 
 import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -27,15 +26,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks import record
+from benchmarks import record, workers
 from gamix_keras.cli.environment import QUIET, keep_freed_memory
 from gamix_keras.cli.options import positive_number, whole_number
 
 WIDTH, HEIGHT, QUALITY = 178, 218, 90
 DRAWN = 256
-MOST_LINKS = 30_000  # a file system allows about 65,000 names of one file
+MOST_LINKS = 30_000  # a file system allows about 65,000 links to one file
 BARE = "tf.io.decode_jpeg alone"
-WHOLE = "all of it, with what joins them"
+WHOLE = "the whole pipeline"
 COLUMNS = {"source": "source", "images_per_second": "images/s", "of_bare": "of the bare decoder"}
 STAGES = {"stage": "stage of a cold folder", "microseconds": "CPU microseconds an image"}
 LISTING = {"files": "files", "listed": "listed, s", "first_batch": "first batch, s", "rss_mib": "peak memory, MiB"}
@@ -43,7 +42,7 @@ Pass = Callable[[], int]
 
 
 def write_files(folder: Path, count: int, drawn: int = DRAWN) -> list[str]:
-    """Write JPEG files of CelebA's size: drawn faces, each linked to as often as it takes; returns their paths."""
+    """Write JPEG files of CelebA's size and return their paths: some drawn faces, and links to them for the rest."""
     from gamix_keras.data import open_source
 
     drawn = min(max(drawn, -(-count // MOST_LINKS)), count)
@@ -63,7 +62,7 @@ def write_archive(file: Path, paths: list[str]) -> None:
 
 
 def bare_decoder(paths: list[str], batch: int) -> Pass:
-    """Return a pass over files by TensorFlow's decoder alone."""
+    """Return a pass over files that only decodes them, with TensorFlow."""
     import tensorflow as tf
 
     from gamix_keras.data.tensorflow_images import untuned
@@ -105,15 +104,15 @@ def passes(folder: Path, args: argparse.Namespace) -> dict[str, Pass]:
 
 
 def stages(paths: list[str], size: int, batch: int) -> dict[str, record.Call]:
-    """Return, by title, the stages of a cold folder and all of them; each counts the processor's time, of all threads.
+    """Return, by title, the stages of a cold folder and the whole; each counts the CPU time of all threads.
 
     Args:
         paths: All files of the folder.
-        size: Side that they are resized to.
-        batch: How many together.
+        size: The side to which images are resized.
+        batch: The number of images in a batch.
 
     Raises:
-        ValueError: Where a file is no plain JPEG of the first one's size.
+        ValueError: If the files are not all plain JPEG files of one size.
     """
     from gamix_keras.data.decoding import fit_images, read_file
     from gamix_keras.data.jpeg import plain_header
@@ -124,19 +123,19 @@ def stages(paths: list[str], size: int, batch: int) -> dict[str, record.Call]:
     files = [[read_file(path) for path in part] for part in some]
     headers = {plain_header(data) for part in files for data in part}
     if len(headers) != 1 or None in headers:
-        raise ValueError("expected plain JPEG files of one size")
+        raise ValueError("paths: expected plain JPEG files of one size, got others")
     reduction = headers.pop().reduction(size)
     decode = jpeg_decoder(reduction, 3)
     decoded = [decode(part) for part in files]
     fitted = [fit_images(part, size) for part in decoded]
     folder = f"folder:{Path(paths[0]).parent}"
     return {
-        BARE: _counting_processor_time(bare_decoder(paths, batch)),
+        BARE: _counting_cpu_time(bare_decoder(paths, batch)),
         "read": _stage(lambda part: [read_file(path) for path in part], some),
         f"decode at 1/{reduction}": _stage(decode, files),
         "crop and resize": _stage(lambda part: fit_images(part, size), decoded),
         "to [-1, 1]": _stage(to_unit_range, fitted),
-        WHOLE: _counting_processor_time(our_pass(folder, size, batch, "none", len(paths))),
+        WHOLE: _counting_cpu_time(our_pass(folder, size, batch, "none", len(paths))),
     }
 
 
@@ -146,10 +145,10 @@ def _stage(work: Callable[[Any], Any], parts: Sequence[Any]) -> record.Call:
             work(part)
         return sum(len(part) for part in parts)
 
-    return _counting_processor_time(once)
+    return _counting_cpu_time(once)
 
 
-def _counting_processor_time(once: Pass) -> record.Call:
+def _counting_cpu_time(once: Pass) -> record.Call:
     def timed() -> tuple[int, float]:
         start = time.process_time()
         return once(), time.process_time() - start
@@ -158,12 +157,13 @@ def _counting_processor_time(once: Pass) -> record.Call:
 
 
 def listing(count: int, size: int, batch: int) -> record.Row:
-    """List a folder of so many files and read its first batch, in a process of its own."""
+    """List a folder of `count` files and read its first batch, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         write_files(Path(folder), count)
-        command = [sys.executable, "-m", "benchmarks.pipeline", "--listing", folder]
-        command += ["--size", str(size), "--batch", str(batch)]
-        answer = subprocess.run(command, env={**QUIET, **os.environ}, check=True, capture_output=True, text=True)
+        sizes = ("--size", str(size), "--batch", str(batch))
+        command = workers.command("benchmarks.pipeline", "--listing", folder, *sizes)
+        environment = {**QUIET, **workers.environment()}
+        answer = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return {"files": count, **json.loads(answer.stdout.splitlines()[-1])}
 
 
@@ -179,7 +179,7 @@ def _list(folder: str, size: int, batch: int) -> record.Row:
 
 
 def _peak_mib() -> float | None:
-    """Most memory that this process has had. `getrusage` would count what its parent had when it was started."""
+    """Return the peak memory of this process; `getrusage` would include what its parent had at the start."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -224,12 +224,18 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--images", metavar="N", type=whole_number(2), default=2048, help="of each source (default: 2048)")
-    add("--size", metavar="N", type=whole_number(8), default=64, help="side that they are resized to (default: 64)")
-    add("--batch", metavar="N", type=whole_number(1), default=64, help="default: 64")
-    add("--seconds", metavar="S", type=positive_number, default=20.0, help="of each source (default: 20)")
-    add("--files", metavar="N", type=whole_number(0), default=0, help="of the folder that is only listed (default: 0)")
-    add("--tfds", metavar="NAME", help="also a prepared set of TensorFlow Datasets")
+    add("--images", metavar="N", type=whole_number(2), default=2048, help="images of each source (default: 2048)")
+    add("--size", metavar="N", type=whole_number(8), default=64, help="side to which images are resized (default: 64)")
+    add("--batch", metavar="N", type=whole_number(1), default=64, help="images in a batch (default: 64)")
+    add("--seconds", metavar="S", type=positive_number, default=20.0, help="seconds for each source (default: 20)")
+    add(
+        "--files",
+        metavar="N",
+        type=whole_number(0),
+        default=0,
+        help="files of the folder that is listed (default: 0, none)",
+    )
+    add("--tfds", metavar="NAME", help="also measure a prepared data set of TFDS")
     add("--out", metavar="FILE", help="also write JSON")
     add("--listing", help=argparse.SUPPRESS)
     return parser

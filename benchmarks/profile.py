@@ -1,12 +1,12 @@
-"""Where the time of a training step goes on PyTorch: convolutions, and all else.
+"""Where the time of a training step goes on PyTorch: convolutions, other operations, Python.
 
   python -m benchmarks.profile
   python -m benchmarks.profile --presets celeba64-light,celeba64 --model gamix --steps 20 --out profile.json
 
 `fit` trains a recipe's model on one batch of drawn faces. Each operation is timed where PyTorch dispatches it, on a CPU
-from beginning to end (PyTorch's own profiler slows whatever allocates large maps); the whole is taken without that, and
-what is left of it is Python and Keras, give or take what the machine did meanwhile. The bound is for a step that does
-nothing but its convolutions: no fusing and no other loop around the same networks gains more.
+from beginning to end (PyTorch's own profiler slows operations with large maps). The whole step is timed without
+that; the rest of it is Python and Keras, within the noise of the machine. The bound is for a step that does nothing but
+its convolutions: neither fusion nor another loop around the same networks gains more.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from gamix_keras.cli.options import name_list, whole_number
 from gamix_keras.config import Config, UserError, parse_assignments
 from gamix_keras.config.presets import load_preset
 
-# The first whose words are in the name of an operation has its time.
+# An operation counts for the first kind of which a word is in its name.
 KINDS: dict[str, tuple[str, ...]] = {
     "convolutions": ("convolution",),
     "matrix products": ("aten.mm.", "aten.addmm.", "aten.bmm.", "aten.baddbmm."),
@@ -36,7 +36,7 @@ WARM_UP = 3
 
 
 def split(own_times: Mapping[str, float], whole: float) -> dict[str, float]:
-    """The time of each kind and of the rest, in the unit of the operations' own times and of the whole."""
+    """Split the time of a step by kind of operation, with what is left of the whole as the rest."""
     parts = dict.fromkeys(KINDS, 0.0)
     for operation, own_time in own_times.items():
         parts[next(kind for kind, words in KINDS.items() if any(word in operation for word in words))] += own_time
@@ -44,8 +44,8 @@ def split(own_times: Mapping[str, float], whole: float) -> dict[str, float]:
 
 
 def measure(config: Config, steps: int) -> dict[str, float]:
-    """Seconds a step of each kind and of the rest."""
-    from benchmarks.contest import faces, fitting
+    """Return the seconds of a step by kind of operation, with the rest."""
+    from benchmarks.loops import faces, fitting
     from gamix_keras import assembly
 
     fit = fitting(assembly.build_model(config), faces(config))
@@ -58,7 +58,7 @@ def measure(config: Config, steps: int) -> dict[str, float]:
 
 @contextmanager
 def _timing() -> Iterator[dict[str, float]]:
-    """Yields the seconds of each of PyTorch's operations, which grow while the context lasts."""
+    """Yield the seconds of each of PyTorch's operations, which grow while the context is active."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     own_times: dict[str, float] = defaultdict(float)

@@ -1,13 +1,12 @@
-"""What a network makes of the minutes it is given: PSNR and Frechet distance against time, for several networks.
+"""Quality against minutes of training: PSNR and Fréchet distance of several networks.
 
   python -m benchmarks.quality --data folder:PATH --minutes 20 --out quality.json
   python -m benchmarks.quality --networks half,light --set data.count=15000
 
-Each network is trained from the recipe for so many minutes (of training alone; an epoch on trial tells how many epochs
-those are), one after the other, and every epoch's checkpoint is then measured on held-out images: PSNR from the
-posterior mean, and the Frechet distance of the reconstructions' features (EfficientNet-Lite0) from the images' own. The
-minutes are those that go by, on a machine left alone, or with `--clock cpu` those that the process had. The file is
-written anew after each network.
+The networks are trained from the recipe one after the other, each for the given minutes of training (a trial epoch
+tells how many epochs those are). Every epoch's checkpoint is then measured on held-out images: PSNR from the posterior
+mean, and the Fréchet distance of the reconstructions to the images (EfficientNet-Lite0 features). Minutes are wall
+time, for which the machine should be idle, or CPU time with `--clock cpu`. The file is rewritten after each network.
 """
 
 import argparse
@@ -51,20 +50,20 @@ COLUMNS = {
 def curve(
     name: str, config: Config, folder: Path, minutes: float, count: int, clock: str = "wall"
 ) -> Iterator[record.Row]:
-    """Train a network for a while, and yield a row for each of its epochs.
+    """Train a network for some minutes, and yield a row for each of its epochs.
 
     Args:
-        name: Of the network.
-        config: Its configuration; the number of epochs is set here.
-        folder: Of the runs.
-        minutes: Of training, about.
-        count: Held-out images that are looked at.
-        clock: Of `CLOCKS`; what counts as a minute.
+        name: The name of the network.
+        config: Its configuration; the number of epochs is replaced.
+        folder: The folder of the runs.
+        minutes: The approximate minutes of training.
+        count: The number of held-out images to measure on, at most.
+        clock: `wall` or `cpu`: which time the minutes are of.
     """
     from gamix_keras import assembly
     from gamix_keras.runs import Run
 
-    # An epoch to take the time of, in a run of its own: schedules depend on the number of epochs.
+    # The trial epoch is a run of its own, because schedules depend on the number of epochs.
     trial = Run.create(folder / "trial", config.updated({"training.epochs": 1}))
     seconds = _train(trial, clock) * trial.history()[0]["seconds"]
     values = {"training.epochs": max(1, round(60 * minutes / seconds)), "training.keep_checkpoints": ALL_CHECKPOINTS}
@@ -81,7 +80,7 @@ def curve(
 
 
 def _train(run: Any, clock: str) -> float:
-    """Train on, and return the clock's seconds in one of the wall's."""
+    """Train a run and return how many seconds of the clock went by in a second of wall time."""
     from gamix_keras.runs import session
 
     marks = [(time.perf_counter(), CLOCKS[clock]())]
@@ -145,10 +144,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add, backend = parser.add_argument, os.environ.get("KERAS_BACKEND", BACKENDS[0])
-    add("--networks", metavar="NAME,...", type=name_list, default=DEFAULT_NETWORKS, help=f"of {', '.join(NETWORKS)}")
+    add(
+        "--networks",
+        metavar="NAME,...",
+        type=name_list,
+        default=DEFAULT_NETWORKS,
+        help=f"names from {', '.join(NETWORKS)}",
+    )
     add("--preset", metavar="NAME", default="celeba64-light", help="the recipe (default: celeba64-light)")
     add("--data", metavar="SOURCE", help="default: the recipe's")
-    add("--minutes", metavar="M", type=positive_number, default=20.0, help="of training each (default: 20)")
+    add("--minutes", metavar="M", type=positive_number, default=20.0, help="minutes of training for each (default: 20)")
     add(
         "--count",
         metavar="N",

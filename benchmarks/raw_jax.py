@@ -1,4 +1,4 @@
-"""GAMIX by hand in JAX: what `fit` is measured against."""
+"""A training loop for GAMIX written by hand in JAX, with which `fit` is compared."""
 
 import functools
 from typing import Any
@@ -18,12 +18,12 @@ def _as_it_is(weight: jax.Array) -> jax.Array:
 
 
 class RawLoop:
-    """Both phases in one `jax.jit` that donates its state, with the networks of a model and no more than its losses.
+    """Both phases in one `jax.jit` that donates its state, with the networks of a model and its losses only.
 
-    The networks' constraints hold here too: without them it would be another model.
+    The networks' constraints are applied too.
 
     Args:
-        model: Gives the networks, with their weights.
+        model: The model whose networks, with their weights, are trained.
         objective: The numbers of the objective.
         jit: Whether the step is compiled.
     """
@@ -41,7 +41,7 @@ class RawLoop:
         self.step = jax.jit(self._step, donate_argnums=0) if jit else self._step
 
     def run(self, images: np.ndarray, steps: int) -> float:
-        """Train so many steps on a batch and return the last loss."""
+        """Train for a number of steps on a batch and return the last loss."""
         for _ in range(steps):
             self.state, loss = self.step(self.state, images)
         return float(loss)
@@ -54,10 +54,12 @@ class RawLoop:
         self._move(state, "autoencoder", gradients, step, self.numbers.rates[0])
         gradients = jax.grad(self._critic_loss)(critic, images, jax.lax.stop_gradient(output))
         self._move(state, "critic", gradients, step, self.numbers.rates[1])
-        if decay := self.numbers.ema_decay:
-            move = lambda average, weight: average + (1.0 - decay) * (weight - average)  # noqa: E731
-            state["average"] = jax.tree.map(move, state["average"], state["autoencoder"][0])
+        if self.numbers.ema_decay:
+            state["average"] = jax.tree.map(self._blend, state["average"], state["autoencoder"][0])
         return {**state, "step": step}, loss
+
+    def _blend(self, average: jax.Array, weight: jax.Array) -> jax.Array:
+        return average + (1.0 - self.numbers.ema_decay) * (weight - average)
 
     def _move(self, state: State, name: str, gradients: State, step: jax.Array, rate: float) -> None:
         weights, means, squares = self._adam(state[name], gradients, step, rate)

@@ -1,4 +1,4 @@
-"""GAMIX by hand in TensorFlow: what `fit` is measured against."""
+"""A training loop for GAMIX written by hand in TensorFlow, with which `fit` is compared."""
 
 import keras
 import numpy as np
@@ -8,12 +8,12 @@ from benchmarks.objective import Objective
 
 
 class RawLoop:
-    """Both phases in one `tf.function`, with the networks of a model and no more than its losses.
+    """Both phases in one `tf.function`, with the networks of a model and its losses only.
 
-    The networks' constraints hold here too: without them it would be another model.
+    The networks' constraints are applied too.
 
     Args:
-        model: Gives the networks, with their weights.
+        model: The model whose networks, with their weights, are trained.
         objective: The numbers of the objective.
         jit: Whether XLA compiles the step.
     """
@@ -32,7 +32,7 @@ class RawLoop:
         self.step = tf.function(self._step, jit_compile=jit)
 
     def run(self, images: np.ndarray, steps: int) -> float:
-        """Train so many steps on a batch and return the last loss."""
+        """Train for a number of steps on a batch and return the last loss."""
         for _ in range(steps):
             loss = self.step(tf.constant(images))
         return float(loss)

@@ -1,4 +1,4 @@
-"""GAMIX by hand in PyTorch: what `fit` is measured against."""
+"""A training loop for GAMIX written by hand in PyTorch, with which `fit` is compared."""
 
 import keras
 import numpy as np
@@ -9,14 +9,14 @@ from benchmarks.objective import Objective
 
 
 class RawLoop:
-    """Both phases with autograd and `torch.optim.Adam`, with the networks of a model and no more than its losses.
+    """Both phases with autograd and `torch.optim.Adam`, with the networks of a model and its losses only.
 
-    The networks' constraints hold here too: without them it would be another model.
+    The networks' constraints are applied too.
 
     Args:
-        model: Gives the networks, with their weights.
+        model: The model whose networks, with their weights, are trained.
         objective: The numbers of the objective.
-        jit: Always False here: `torch.compile` does not get through the step of the models.
+        jit: Must be False: `torch.compile` cannot compile the step of the models.
     """
 
     def __init__(self, model: keras.Model, objective: Objective, jit: bool) -> None:
@@ -33,7 +33,7 @@ class RawLoop:
         self.losses = self._autoencoder_loss, self._critic_loss
 
     def run(self, images: np.ndarray, steps: int) -> float:
-        """Train so many steps on a batch and return the last loss."""
+        """Train for a number of steps on a batch and return the last loss."""
         device = self.weights[0][0].device
         for _ in range(steps):
             loss = self._step(torch.from_numpy(images).to(device))

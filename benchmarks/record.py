@@ -1,4 +1,4 @@
-"""What the measurements share: contestants that take turns, Markdown tables, and JSON with all that a number needs."""
+"""Shared by the measurements: calls that take turns, Markdown tables, and JSON with the origin of every number."""
 
 import json
 import os
@@ -20,7 +20,7 @@ Call = Callable[[], int | tuple[int, float]]
 
 
 def machine() -> dict[str, Any]:
-    """The processor's name, how many of its cores this process may use, the memory in GiB and the system."""
+    """Return the processor's name, the number of cores this process may use, the memory in GiB and the system."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"cpu": _cpu_model(), "cores": usable, "memory_gib": _memory(), "system": platform.platform()}
 
@@ -42,7 +42,7 @@ def _memory() -> float | None:
 
 
 def save(path: str | None, name: str, rows: Sequence[Row], seed: int, **further: Any) -> None:
-    """Write rows as JSON with date, command, machine, versions and seed; does nothing without a path."""
+    """Write rows as JSON with date, command, machine, versions and seed; do nothing if `path` is None."""
     if path is None:
         return
     about = {"benchmark": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "command": sys.argv}
@@ -54,8 +54,8 @@ def table(rows: Sequence[Row], columns: Mapping[str, str]) -> str:
     """Return a Markdown table.
 
     Args:
-        rows: What to show; a value that is missing or None becomes an empty cell.
-        columns: Title of a column by the name of its value.
+        rows: The rows; a missing value or None becomes an empty cell.
+        columns: The title of each column by the name of its value.
     """
     lines = [list(columns.values()), ["---"] * len(columns)]
     lines += [[_shown(row.get(name)) for name in columns] for row in rows]
@@ -71,20 +71,20 @@ def _shown(value: Any) -> str:
 
 
 def rates(calls: Mapping[str, Call], seconds: float, rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """Return how much each call gets done a second, once per round; the calls take turns.
+    """Let calls take turns, and return how much work each does per second, once per round.
 
     Args:
-        calls: By title; each does some work to its very end and returns how much, and if not all of its time counts,
-            the seconds that do.
-        seconds: Of each call, over all rounds.
-        rounds: How often each has its turn, so that a busy moment of the machine falls on all.
+        calls: The calls by title. Each does some work, waits for its end and returns how much it was, or a pair of that
+            and the seconds to count, if not the whole call counts.
+        seconds: The time for each call, over all rounds.
+        rounds: The number of turns of each call; a busy moment of the machine slows all calls of a round.
     """
     for call in calls.values():
         for _ in range(WARM_UP):
             call()
     found: dict[str, list[float]] = {title: [] for title in calls}
     for number in range(rounds):
-        titles = list(calls)[:: 1 if number % 2 else -1]  # nobody always goes first
+        titles = list(calls) if number % 2 else list(reversed(calls))  # no call is always the first
         for title in titles:
             found[title].append(_rate(calls[title], seconds / rounds))
     return found
@@ -101,6 +101,6 @@ def _rate(call: Call, seconds: float) -> float:
 
 
 def against(found: Mapping[str, Sequence[float]], title: str, reference: str) -> float:
-    """The median over the rounds of one call's rate over another's: what was busy in a round falls out."""
+    """Return the median over the rounds of the ratio of two calls' rates, which cancels what slowed a round."""
     pairs = zip(found[title], found[reference], strict=True)
     return statistics.median(mine / other for mine, other in pairs)

@@ -1,11 +1,11 @@
-"""How fast a decoder runs: Keras, the bare graph, SavedModel, ONNX Runtime, OpenVINO, LiteRT, and over the wire.
+"""How fast a decoder runs: Keras, the TensorFlow graph, SavedModel, ONNX Runtime, OpenVINO, LiteRT, and over a network.
 
   python -m benchmarks.serving runs/mine
   python -m benchmarks.serving --preset faces-quick --seconds 5
 
 Prints one Markdown table: p50 / p99 milliseconds of a request and images per second, at each batch size. The runtimes
-take turns, several rounds of each, so that a busy moment of the machine falls on all of them. Requests over the wire go
-to the server of --server, or to the tests' stand-in for TensorFlow Serving where the checkout is at hand.
+take turns for several rounds, which makes a busy moment of the machine slow all of them. Requests over the network go
+to the server of --server, or to the tests' stand-in for TensorFlow Serving.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks import workers
 from gamix_keras.cli.options import number_list, positive_number, whole_number
 from gamix_keras.config import UserError
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 Call = Callable[[np.ndarray], object]
 ROUNDS = 5
 WARM_UP = 3
-DOUBLE = Path(__file__).parents[1] / "tests" / "export" / "serving_double.py"
+DOUBLE = workers.ROOT / "tests" / "export" / "serving_double.py"
 TITLES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO", "litert": "LiteRT"}
 
 
@@ -63,11 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("run", metavar="RUN", nargs="?", help="a run (default: a recipe's model, not trained)")
     parser.add_argument("--preset", metavar="NAME", default="faces-quick", help="the recipe (default: faces-quick)")
     parser.add_argument("--batches", metavar="N,...", type=number_list, default=(1, 8, 32), help="default: 1,8,32")
-    parser.add_argument("--seconds", metavar="S", type=positive_number, default=3.0, help="of each entry (default: 3)")
     parser.add_argument(
-        "--threads", metavar="N", type=whole_number(0), default=0, help="0 (default): each library's own"
+        "--seconds", metavar="S", type=positive_number, default=3.0, help="seconds for each cell (default: 3)"
     )
-    parser.add_argument("--server", metavar="URL", help="http://HOST:8501/MODEL of a server with this very model")
+    parser.add_argument(
+        "--threads", metavar="N", type=whole_number(0), default=0, help="threads; 0 (default) is each library's own"
+    )
+    parser.add_argument("--server", metavar="URL", help="http://HOST:8501/MODEL of a server with the same model")
     return parser
 
 
@@ -80,12 +83,12 @@ def _model(args: argparse.Namespace) -> "keras.Model":
 
 
 def runtimes(model: "keras.Model", folder: Path, threads: int = 0) -> dict[str, Call]:
-    """Export the model to every format whose packages are installed, and return a way to call each.
+    """Export the model to every format whose packages are installed, and return a function that runs each.
 
     Args:
         model: A VAE on the TensorFlow backend.
-        folder: Where to.
-        threads: Of the other runtimes; 0 leaves it to them.
+        folder: The folder to export to.
+        threads: The number of threads of the other runtimes; 0 for their own default.
     """
     from gamix_keras.export import formats, saved_model
     from gamix_keras.export.networks import inference_networks
@@ -104,7 +107,7 @@ def runtimes(model: "keras.Model", folder: Path, threads: int = 0) -> dict[str, 
 
 @contextmanager
 def wire(folder: Path, server: str | None) -> Iterator[dict[str, Call]]:
-    """Yield ways to ask a server: of ``server``, or of the stand-in, which serves ``folder/decoder`` meanwhile."""
+    """Yield functions that send requests to `server`, or if it is None, to the stand-in serving `folder/decoder`."""
     if server is not None:
         address, _, name = server.rpartition("/")
         yield _requests(address, name)
@@ -133,10 +136,10 @@ def table(calls: dict[str, Call], batches: tuple[int, ...], latent_dim: int, sec
     """Return a Markdown table of p50 / p99 milliseconds and images per second.
 
     Args:
-        calls: What is measured, by title.
-        batches: Batch sizes.
-        latent_dim: D.
-        seconds: Time that each entry gets, over all rounds.
+        calls: The functions to measure, by title.
+        batches: The batch sizes.
+        latent_dim: The number of latents.
+        seconds: The time for each cell, over all rounds.
     """
     rows = {title: [] for title in calls}
     for size in batches:
@@ -150,7 +153,7 @@ def table(calls: dict[str, Call], batches: tuple[int, ...], latent_dim: int, sec
 
 
 def measured(calls: dict[str, Call], z: np.ndarray, seconds: float) -> dict[str, list[float]]:
-    """Return the seconds of every call, after a warm-up, the calls taking turns."""
+    """Warm up, let the functions take turns, and return the seconds of every call."""
     times = {title: [] for title in calls}
     for call in calls.values():
         for _ in range(WARM_UP):

@@ -1,11 +1,11 @@
-"""How long one waits: for the import, for --help, for the first training step; and for Frechet statistics.
+"""Seconds until the package is imported, --help is printed, and a first step is done; and of Fréchet statistics.
 
   python -m benchmarks.startup --repeats 5 --out startup.json
 
-Each measurement is a process of its own, started as often as --repeats says; the table has the fastest and the median.
-`first step` is from the start of `gamix-keras train --preset NAME` to the end of its first step; of it, `compiling` is
-what the first step took more than the second. The Frechet statistics are the moments of 10,000 feature vectors of
-length 1,280, beside the bare matrix product that they need.
+Each measurement is a process of its own, started --repeats times; the table has the fastest and the median. `first
+step` is the time from the start of `gamix-keras train --preset NAME` to the end of its first step. Its part `compiling`
+is what the first step took longer than the second. The Fréchet statistics are the moments of 10,000 feature vectors of
+length 1,280, compared with the matrix product that they need.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import record
+from benchmarks import record, workers
 from gamix_keras.cli.environment import QUIET
 from gamix_keras.cli.options import name_list, whole_number
 from gamix_keras.config import BACKENDS, parse_assignments
@@ -40,24 +40,24 @@ FEATURES, LENGTH = 10_000, 1280
 
 
 def process_seconds(command: list[str]) -> float:
-    """How long a Python process with these arguments takes."""
-    start = time.perf_counter()
-    subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+    """Return the seconds that a Python process with these arguments takes."""
+    environment, start = workers.environment(), time.perf_counter()
+    subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL, env=environment)
     return time.perf_counter() - start
 
 
 def first_step(backend: str, preset: str, changes: list[str]) -> dict[str, float]:
-    """Seconds to the end of the first training step on a backend, and those of its parts."""
-    environment = {**QUIET, **os.environ, "KERAS_BACKEND": backend}
+    """Return the seconds to the end of the first training step on a backend, and those of its parts."""
+    environment = {**QUIET, **workers.environment(KERAS_BACKEND=backend)}
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", SELF, "--begin", folder, str(time.time()), "--preset", preset]
-        command += ["--set", *changes] if changes else []
+        given = ("--set", *changes) if changes else ()
+        command = workers.command(SELF, "--begin", folder, str(time.time()), "--preset", preset, *given)
         subprocess.run(command, env=environment, check=True, stdout=2)
         return json.loads((Path(folder) / "answer.json").read_text(encoding="utf-8"))
 
 
 def begin(folder: str, started: float, preset: str, changes: list[str]) -> None:
-    """Train two steps as the command does, write down when each part was done, and end the process."""
+    """Train two steps as the command does, write when each part was done, and end the process."""
     import keras
 
     from gamix_keras.runs import Run, session
@@ -69,7 +69,7 @@ def begin(folder: str, started: float, preset: str, changes: list[str]) -> None:
 
     class Clock(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-            float(logs["loss"])  # JAX has only queued the step so far
+            float(logs["loss"])  # waits for the step, which JAX has only queued
             times.append(time.time())
             if len(times) == 5:
                 _write(Path(folder) / "answer.json", times)
@@ -87,7 +87,7 @@ def _write(file: Path, times: list[float]) -> None:
 
 
 def frechet_ratio(repeats: int, count: int = FEATURES, length: int = LENGTH) -> record.Row:
-    """Seconds of the streaming moments of some features, and of the matrix product that they need."""
+    """Return the seconds of the streaming moments of features, and of the matrix product that they need."""
     from gamix_keras.metrics import FeatureMoments
     from gamix_keras.metrics.feature_statistics import ROWS_TOGETHER
 
@@ -115,12 +115,12 @@ def _seconds(call: Any) -> float:
 
 
 def summary(what: str, seconds: list[float]) -> record.Row:
-    """The row of one measurement."""
+    """Return the row of one measurement."""
     return {"what": what, "fastest": min(seconds), "median": median(seconds), "all": seconds}
 
 
 def measure(args: argparse.Namespace) -> list[record.Row]:
-    """Measure all, commands first."""
+    """Measure the commands, then the first steps."""
     found: dict[str, list[float]] = {}
     for _ in range(args.repeats):
         for what, command in COMMANDS.items():
@@ -152,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--preset", metavar="NAME", default=DEFAULT_PRESET, help=f"the recipe (default: {DEFAULT_PRESET})")
     add("--backends", metavar="NAME,...", type=name_list, default=BACKENDS, help="default: all three")
-    add("--repeats", metavar="N", type=whole_number(1), default=3, help="of each measurement (default: 3)")
+    add("--repeats", metavar="N", type=whole_number(1), default=3, help="processes for each measurement (default: 3)")
     add("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change settings of the recipe")
     add("--out", metavar="FILE", help="also write JSON")
     add("--begin", nargs=2, help=argparse.SUPPRESS)

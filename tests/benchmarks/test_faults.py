@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny import TINY
 
-from benchmarks import faults, workshop
+from benchmarks import faults, testbed
 from gamix_keras.config import Config
 from gamix_keras.runs import Run, session
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.backend_free
 def test_an_outcome_holds_weights_optimizers_generators_and_history(tmp_path):
     run = Run.create(tmp_path / "run", Config().updated(TINY))
     session.train(run, verbose=0)
-    found = workshop.outcome(run.path)
+    found = testbed.outcome(run.path)
     assert {"history 0 loss", "history 0 epoch", "vars/seed_0"} <= set(found)
     assert "history 0 seconds" not in found
     model = run.load_checkpoint(compile=True)
@@ -29,7 +29,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path, capsys, monkeypatch):
     row = {"backend": "jax", "fault": "SIGKILL while training", "seed": 0}
     row |= {"survived": 3, "tried": 3, "most_steps_lost": 5}
     (tmp_path / "faults.json").write_text(json.dumps([row]))
-    monkeypatch.setattr(faults, "Workshop", None)
+    monkeypatch.setattr(faults, "Testbed", None)
     none = [option for kind in faults.FAULTS if kind != "kills" for option in (f"--{kind}", "0")]
     faults.main(["--backends", "jax", "--kills", "3", *none, "--save", str(tmp_path / "faults.json")])
     assert capsys.readouterr().out.splitlines()[-1] == "| jax | SIGKILL while training | 3 / 3 | 5 |"

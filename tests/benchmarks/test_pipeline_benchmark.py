@@ -37,7 +37,9 @@ def test_a_stage_counts_the_processor_and_not_the_clock():
     assert seconds < 0.2
 
 
-def test_a_large_folder_is_listed_in_a_process_of_its_own():
+def test_a_large_folder_is_listed_in_a_process_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the process finds the repository from anywhere
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     row = pipeline.listing(9, size=16, batch=4)
     assert row["files"] == 9
     assert 0 < row["listed"] < row["first_batch"]

@@ -12,7 +12,7 @@ import pytest
 from harness import backend, critic, decoder, encoder, numpy
 from tiny import TINY
 
-from benchmarks import arithmetic, contest, peers, step
+from benchmarks import arithmetic, loops, peers, step
 from benchmarks.objective import objective
 from gamix_keras import assembly
 from gamix_keras.config import Config
@@ -27,9 +27,9 @@ def small(**values):
 
 def test_the_loop_by_hand_minimises_the_same_loss():
     config = small()
-    images, numbers = contest.faces(config), objective(config)
+    images, numbers = loops.faces(config), objective(config)
     loop = import_module(f"benchmarks.raw_{backend()}").RawLoop(
-        assembly.build_model(config), numbers, contest.JITS[backend()][0] == "true"
+        assembly.build_model(config), numbers, loops.JITS[backend()][0] == "true"
     )
     by_hand = [loop.run(images, 1) for _ in range(4)]
     model = assembly.build_model(config)
@@ -43,9 +43,9 @@ def test_the_loop_by_hand_keeps_to_the_constraints_of_the_networks():
     model = assembly.build_model(small())
     for network in (model.decoder, model.critic):
         network.trainable_variables[0].constraint = keras.ops.zeros_like
-    jit = contest.JITS[backend()][0] == "true"
+    jit = loops.JITS[backend()][0] == "true"
     loop = import_module(f"benchmarks.raw_{backend()}").RawLoop(model, objective(small()), jit)
-    loop.run(contest.faces(small()), 1)
+    loop.run(loops.faces(small()), 1)
     if backend() == "jax":
         loop.weights = [keras.tree.flatten(loop.state[phase][0]) for phase in ("autoencoder", "critic")]
     own = [[float(abs(numpy(weight)).sum()) for weight in group] for group in loop.weights]
@@ -83,8 +83,8 @@ def test_the_peak_is_a_number():
 
 @pytest.mark.backend_free
 def test_fit_is_timed_from_its_first_step_to_its_last(monkeypatch):
-    timer, clock = contest.StepsTimer(), iter([5.0, 9.0])
-    monkeypatch.setattr(contest.time, "perf_counter", lambda: next(clock))
+    timer, clock = loops.StepsTimer(), iter([5.0, 9.0])
+    monkeypatch.setattr(loops.time, "perf_counter", lambda: next(clock))
     timer.on_epoch_begin(0)
     timer.on_train_batch_begin(0)
     timer.on_train_batch_begin(1)
@@ -93,20 +93,20 @@ def test_fit_is_timed_from_its_first_step_to_its_last(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_contest_has_a_row_for_each_way_to_train():
-    task = {"set": SMALL, "precisions": ["float32"], "jit": contest.JITS[backend()][0], "seconds": 0.1}
-    rows = contest.measure("faces-quick", task)
-    loops = {row["loop"]: row for row in rows}
-    assert {"by hand", "fit", "VAE, fit"} <= set(loops)
-    assert loops["fit"]["of_raw"] > 0
-    assert loops["fit"]["flops"] > loops["VAE, fit"]["flops"] > 0
+def test_there_is_a_row_for_each_loop():
+    task = {"set": SMALL, "precisions": ["float32"], "jit": loops.JITS[backend()][0], "seconds": 0.1}
+    rows = loops.measure("faces-quick", task)
+    found = {row["loop"]: row for row in rows}
+    assert {"by hand", "fit", "VAE, fit"} <= set(found)
+    assert found["fit"]["of_raw"] > 0
+    assert found["fit"]["flops"] > found["VAE, fit"]["flops"] > 0
     if backend() == "torch" and not peers.has_pythae():
-        assert "images_per_second" not in loops["pythae: not installed"]
+        assert "images_per_second" not in found["pythae: not installed"]
 
 
 @pytest.mark.slow
 def test_losses_of_bfloat16_are_near_those_of_float32():
-    (row,) = contest.compare_losses("faces-quick", {**SMALL}, ["mixed_bfloat16"], 3)
+    (row,) = loops.compare_losses("faces-quick", {**SMALL}, ["mixed_bfloat16"], 3)
     assert row["steps"] == 3
     assert 0.0 < row["worst"] < 0.05
 
@@ -133,12 +133,12 @@ def test_the_table_and_the_file(tmp_path, monkeypatch, capsys):
 
 def test_without_seconds_only_losses_are_compared(tmp_path, monkeypatch):
     compared = {"worst": 0.01}
-    monkeypatch.setattr(contest, "compare_losses", lambda preset, changes, precisions, steps: [compared])
-    monkeypatch.setattr(contest, "measure", lambda preset, task: pytest.fail("timed"))
+    monkeypatch.setattr(loops, "compare_losses", lambda preset, changes, precisions, steps: [compared])
+    monkeypatch.setattr(loops, "measure", lambda preset, task: pytest.fail("timed"))
     task = {"presets": ["faces-quick"], "precisions": ["float32", "mixed_bfloat16"], "seconds": 0, "losses": 2}
     task |= {"set": {}, "seed": 0, "out": str(tmp_path / "answer.json")}
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(task)))
-    contest.main()
+    loops.main()
     assert json.loads((tmp_path / "answer.json").read_text()) == {"rows": [], "losses": [compared], "peaks": {}}
 
 
@@ -157,8 +157,8 @@ def test_a_table_of_losses_alone(tmp_path, monkeypatch, capsys):
     ("arguments", "said"),
     [
         (["--set", "model.widht=3"], "model.width"),
-        (["--seconds", "0"], "nothing would be measured"),
-        (["--seconds", "0", "--losses", "5", "--precisions", "float32"], "besides float32"),
+        (["--seconds", "0"], "expected a number above 0 if there is no --losses"),
+        (["--seconds", "0", "--losses", "5", "--precisions", "float32"], "other than float32"),
     ],
 )
 def test_a_mistake_is_one_line(capsys, arguments, said):

@@ -1,11 +1,9 @@
-"""Where `faults` has its runs trained, killed and compared: processes of one backend in one folder."""
+"""Processes that train, export and evaluate runs of one backend in one folder, for `benchmarks.faults`."""
 
 import io
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from benchmarks import workers
 from gamix_keras.runs import Run, checkpoints
 
 EPOCHS, IMAGES, BATCH, INTERVAL = 3, 160, 8, 5
@@ -24,7 +23,7 @@ LIMIT_SECONDS = 900
 SETTINGS = {
     "data.image_size": 16,
     "data.count": IMAGES,
-    "data.validation_fraction": 0.125,  # 20 images, the fewest that an evaluation takes
+    "data.validation_fraction": 0.125,  # 20 images, the fewest that `evaluate` takes
     "model.stages": 2,
     "model.width": 4,
     "model.latent_dim": 3,
@@ -43,41 +42,46 @@ _EPOCH = re.compile(r"Epoch (\d+)/")
 _STEP = re.compile(r"(\d+)/(\d+)\x1b")
 
 
-class Trial(NamedTuple):
+class Result(NamedTuple):
     """What became of one run.
 
     Attributes:
-        told: What went wrong; empty where it survived.
-        lost: Steps that had to be done again, as far as the progress bar had told of them.
+        problem: What went wrong; empty if the run survived.
+        lost: The number of steps that had to be repeated, as far as the progress bar had shown them.
     """
 
-    told: str = ""
+    problem: str = ""
     lost: int = 0
 
 
-class Workshop:
-    """Trains runs on one backend in a folder, and knows what they should come to.
+class Testbed:
+    """Trains runs on one backend in a folder and compares them with a run without faults, the reference.
 
     Args:
-        folder: Where everything lies.
+        folder: The folder of runs, logs and caches.
         backend: The Keras backend.
+
+    Attributes:
+        reference: The path of the run without faults, which is trained first.
+        expected: What that run came to, see `outcome`.
+        startup: The seconds until its first epoch began.
     """
 
     def __init__(self, folder: Path, backend: str) -> None:
         self.folder, self.backend = folder, backend
-        # Each process starts anew: what JAX has compiled is kept for the next one.
-        kept = {"JAX_COMPILATION_CACHE_DIR": str(folder / "jax"), "XDG_CACHE_HOME": str(folder / "cache")}
-        kept |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "TF_CPP_MIN_LOG_LEVEL": "2"}
-        own = {**ONE_THREAD, **kept, "KERAS_BACKEND": backend, "PYTHONUNBUFFERED": "1"}
-        self.environment = {**os.environ, **own}
-        self.whole = folder / "whole"
+        # What JAX has compiled is kept for the next process.
+        caches = {"JAX_COMPILATION_CACHE_DIR": str(folder / "jax"), "XDG_CACHE_HOME": str(folder / "cache")}
+        caches |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        variables = {**ONE_THREAD, **caches, "KERAS_BACKEND": backend}
+        self.environment = workers.environment(**variables, PYTHONUNBUFFERED="1", TF_CPP_MIN_LOG_LEVEL="2")
+        self.reference = folder / "reference"
         started = time.monotonic()
-        process = self.train(self.whole)
-        self.wait_for(process, lambda: "Epoch" in self.said(self.whole))
-        self.boot = time.monotonic() - started
+        process = self.train(self.reference)
+        self.wait_for(process, lambda: "Epoch" in self.output(self.reference))
+        self.startup = time.monotonic() - started
         if self.wait(process):
-            raise RuntimeError(f"{backend}: the run without faults failed: {self.last_line(self.whole)}")
-        self.wanted = outcome(self.whole)
+            raise RuntimeError(f"{backend}: the run without faults failed: {self.last_line(self.reference)}")
+        self.expected = outcome(self.reference)
 
     def train(self, path: Path) -> subprocess.Popen:
         """Start or resume a run in a process of its own."""
@@ -87,10 +91,11 @@ class Workshop:
         return self.process(path, "gamix_keras", "train", "--out", str(path), "--set", *values)
 
     def process(self, path: Path, *command: str) -> subprocess.Popen:
-        """Start a module; `said` tells what it says of a path."""
+        """Start a module with arguments; what it prints goes to the log of a path, see `output`."""
         with open(self._log(path), "wb") as log:
-            command = [sys.executable, "-m", *command]
-            return subprocess.Popen(command, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+            return subprocess.Popen(
+                workers.command(*command), env=self.environment, stdout=log, stderr=subprocess.STDOUT
+            )
 
     def run(self, path: Path, *command: str) -> int:
         """Run a module to its end."""
@@ -98,7 +103,7 @@ class Workshop:
 
     @staticmethod
     def wait(process: subprocess.Popen) -> int:
-        """The exit code of a process; one that hangs is killed."""
+        """Wait for a process and return its exit code; kill it if it hangs."""
         try:
             return process.wait(LIMIT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -107,7 +112,7 @@ class Workshop:
 
     @staticmethod
     def wait_for(process: subprocess.Popen, moment: Callable[[], bool]) -> bool:
-        """Wait for a moment of a process; False where it ended before."""
+        """Wait until a condition holds; return False if the process ended before."""
         while process.poll() is None:
             if moment():
                 return True
@@ -117,17 +122,17 @@ class Workshop:
     def _log(self, path: Path) -> Path:
         return self.folder / f"{path.relative_to(self.folder).parts[0]}.log"
 
-    def said(self, path: Path) -> str:
-        """What the newest process of a path has said."""
+    def output(self, path: Path) -> str:
+        """Return what the newest process of a path has printed."""
         return self._log(path).read_text(encoding="utf-8", errors="replace")
 
     def last_line(self, path: Path) -> str:
-        """Its last word."""
-        return (self.said(path).strip() or "nothing").splitlines()[-1]
+        """Return the last line of that output."""
+        return (self.output(path).strip() or "nothing").splitlines()[-1]
 
     def steps_seen(self, path: Path) -> int:
-        """How many steps the newest process has shown to be done, those before it included."""
-        text = self.said(path)
+        """Return how many steps are done by the newest progress bar, those before a resumption included."""
+        text = self.output(path)
         epochs = list(_EPOCH.finditer(text))
         if not epochs:
             return 0
@@ -135,25 +140,27 @@ class Workshop:
         done = STEPS - int(steps[-1][1]) + int(steps[-1][0]) if steps else 0
         return (int(epochs[-1][1]) - 1) * STEPS + done
 
-    def verdict(self, path: Path, lost: int = 0) -> Trial:
-        """Whether a run that has ended equals the one that nothing happened to."""
+    def compare(self, path: Path, lost: int = 0) -> Result:
+        """Compare a finished run with the reference, bit for bit."""
         found = outcome(path)
-        wrong = [name for name, value in self.wanted.items() if not _same(value, found.get(name))]
-        wrong += [name for name in found if name not in self.wanted]
-        return Trial(f"differs in {', '.join(wrong[:3])}" if wrong else "", lost)
+        wrong = [name for name, value in self.expected.items() if not _same(value, found.get(name))]
+        wrong += [name for name in found if name not in self.expected]
+        return Result(f"differs in {', '.join(wrong[:3])}" if wrong else "", lost)
 
-    def finish(self, path: Path, lost: int = 0) -> Trial:
-        """Resume a run to its end, and judge it."""
-        return Trial(self.last_line(path), lost) if self.wait(self.train(path)) else self.verdict(path, lost)
+    def finish(self, path: Path, lost: int = 0) -> Result:
+        """Resume a run, train it to its end, and compare it with the reference."""
+        if self.wait(self.train(path)):
+            return Result(self.last_line(path), lost)
+        return self.compare(path, lost)
 
     def export(self, path: Path) -> subprocess.Popen:
-        """Start an export of the run that nothing happened to."""
-        arguments = (str(self.whole), "--out", str(path), "--sampler", "gaussian")
+        """Start an export of the reference."""
+        arguments = (str(self.reference), "--out", str(path), "--sampler", "gaussian")
         return self.process(path, "gamix_keras", "export", *arguments)
 
     @cached_property
     def exported(self) -> tuple[float, set[Path]]:
-        """The seconds of an export, and the files that it leaves."""
+        """The seconds of an export without faults, and the files it writes."""
         path, started = self.folder / "exported", time.monotonic()
         if self.wait(self.export(path)):
             raise RuntimeError(f"{self.backend}: the export without faults failed: {self.last_line(path)}")
@@ -165,16 +172,16 @@ class Workshop:
 
     @cached_property
     def evaluated(self) -> tuple[float, bytes]:
-        """The seconds of an evaluation, and the file that it leaves."""
+        """The seconds of an evaluation without faults, and the bytes of `evaluation.json`."""
         path, started = self.folder / "evaluated", time.monotonic()
-        shutil.copytree(self.whole, path)
+        shutil.copytree(self.reference, path)
         if self.wait(self.evaluate(path)):
             raise RuntimeError(f"{self.backend}: the evaluation without faults failed: {self.last_line(path)}")
         return time.monotonic() - started, (path / "evaluation.json").read_bytes()
 
 
 def outcome(path: Path) -> dict[str, np.ndarray]:
-    """All that a run came to, by name: whatever its newest checkpoint holds, and its history without the times."""
+    """Return a run's final state by name: all arrays of its newest checkpoint, and its history without the times."""
     run = Run.open(path)
     with zipfile.ZipFile(checkpoints.listed(run.checkpoints)[0].file) as archive:
         weights = io.BytesIO(archive.read("model.weights.h5"))
@@ -192,7 +199,7 @@ def outcome(path: Path) -> dict[str, np.ndarray]:
 
 
 def files_in(folder: Path) -> set[Path]:
-    """The files below a folder, as paths within it."""
+    """Return the files below a folder, as paths relative to it."""
     return {file.relative_to(folder) for file in folder.rglob("*") if file.is_file()}
 
 

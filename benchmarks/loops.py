@@ -1,4 +1,4 @@
-"""The contestants of `benchmarks.step` that share one backend, and so one process, in which they take turns."""
+"""The training loops that `benchmarks.step` compares on one backend: in one process they take turns."""
 
 import json
 import statistics
@@ -26,19 +26,19 @@ from gamix_keras.data.tensorflow_images import import_tensorflow
 
 DTYPES = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
 JITS = {"tensorflow": ("false", "true"), "jax": ("true",), "torch": ("false",)}
-TURNS = 2  # calls of a contestant in each round
+TURNS = 2  # calls of a loop in each round
 
 
-class Contestant(NamedTuple):
+class Loop(NamedTuple):
     """A way to train.
 
     Attributes:
-        row: What it is; the measurements are added.
-        run: Trains so many steps, to their very end.
-        timed: Whether that returns the seconds that count; otherwise all do.
-        flops: Of a step and image.
-        reference: Title of the loop by hand that it is to be compared with, if any.
-        steps: Of every call, where that is settled.
+        row: What the loop is: preset, precision, compilation, batch size, name.
+        run: A function that trains a number of steps and returns when the last one is done.
+        flops: The floating-point operations of a step, per image.
+        reference: The title of the loop written by hand to compare with, if any.
+        steps: The number of steps in every call, if it is fixed.
+        timed: Whether `run` returns the seconds to count. If not, the whole call counts.
     """
 
     row: Row
@@ -50,31 +50,31 @@ class Contestant(NamedTuple):
 
 
 def faces(config: Config) -> np.ndarray:
-    """A batch of drawn faces in [-1, 1]."""
+    """Return a batch of drawn faces in [-1, 1]."""
     size, part = config.training.batch_size, config.data
     source = open_source("faces", image_size=part.image_size, channels=part.channels, count=max(2, size))
     return (source.load(np.arange(size)) / 127.5 - 1.0).astype("float32")
 
 
 class StepsTimer(keras.callbacks.Callback):
-    """The seconds of a call of `fit` from its first step on: what comes before is paid once in a training."""
+    """The seconds of a call of `fit` from its first step on: what comes before happens once in a training."""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Nothing is running yet."""
+        """Reset the timer."""
         self.start = None
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start with the first step."""
+        """Start the timer at the first step."""
         self.start = self.start or time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Stop with the last step, which is done when its logs are there."""
+        """Stop the timer at the last step, which is done when its logs can be read."""
         float((logs or {})["loss"])
         self.seconds = time.perf_counter() - self.start
 
 
 def fitting(model: keras.Model, images: np.ndarray) -> Callable[[int], float]:
-    """Return what trains a model by Keras's `fit` on one batch, again and again, and returns the steps' seconds."""
+    """Return a function that trains a model by `fit` on one repeated batch and returns the seconds of the steps."""
 
     def fit(steps: int) -> float:
         timer = StepsTimer()
@@ -90,8 +90,8 @@ def _repeated(images: np.ndarray, steps: int) -> Any:
     return import_tensorflow().data.Dataset.from_tensors(images).repeat(steps).prefetch(1)
 
 
-def contestants(preset: str, changes: dict[str, Any], precisions: list[str], jits: list[str]) -> Iterator[Contestant]:
-    """Yield all but pythae's, each with a model of its own."""
+def training_loops(preset: str, changes: dict[str, Any], precisions: list[str], jits: list[str]) -> Iterator[Loop]:
+    """Yield all loops but pythae's, each with a model of its own."""
     for precision in precisions:
         for jit in jits:
             config = load_preset(preset).config.updated(
@@ -101,36 +101,36 @@ def contestants(preset: str, changes: dict[str, Any], precisions: list[str], jit
             yield from _of(config, row)
 
 
-def _of(config: Config, row: Row) -> Iterator[Contestant]:
+def _of(config: Config, row: Row) -> Iterator[Loop]:
     images, numbers, raw = faces(config), objective(config), None
     if numbers is not None:
         raw = _title({**row, "loop": "by hand"})
         loop = import_module(f"benchmarks.raw_{config.backend}").RawLoop
         by_hand = loop(assembly.build_model(config), numbers, config.training.jit == "true")
-        yield Contestant({**row, "loop": "by hand"}, lambda steps: by_hand.run(images, steps))
+        yield Loop({**row, "loop": "by hand"}, lambda steps: by_hand.run(images, steps))
     model = assembly.build_model(config)
-    yield Contestant({**row, "loop": "fit"}, fitting(model, images), step_flops(model), raw, timed=True)
+    yield Loop({**row, "loop": "fit"}, fitting(model, images), step_flops(model), raw, timed=True)
     vae = assembly.build_model(config.updated({"model.name": "vae"}))
-    yield Contestant({**row, "loop": "VAE, fit"}, fitting(vae, images), step_flops(vae), timed=True)
+    yield Loop({**row, "loop": "VAE, fit"}, fitting(vae, images), step_flops(vae), timed=True)
 
 
-def pythae_contestants(preset: str, changes: dict[str, Any], folder: Path, steps: int) -> Iterator[Contestant]:
-    """Yield pythae's VAE with our networks, and with its own where the images have the size they are made for."""
+def pythae_loops(preset: str, changes: dict[str, Any], folder: Path, steps: int) -> Iterator[Loop]:
+    """Yield pythae's VAE with our networks, and with its own networks if the images have their size."""
     config = load_preset(preset).config.updated({**changes, "model.name": "vae", "backend": "torch"})
     row = {"preset": preset, "precision": "float32", "jit": "false", "batch": config.training.batch_size}
     if not has_pythae():
-        yield Contestant({**row, "loop": "pythae: not installed"}, lambda steps: None)
+        yield Loop({**row, "loop": "pythae: not installed"}, lambda steps: None)
         return
     images, latent_dim = 0.5 + 0.5 * faces(config), config.model.latent_dim
-    # pythae's decoders give an image and nothing else: no scale of each pixel.
+    # pythae's decoders return an image only, without a scale for each pixel.
     models = {} if config.loss.scale == "per_pixel" else {"pythae, our networks": assembly.build_model(config)}
     if images.shape[1:] == CELEBA_SHAPE:
         models["pythae, its networks"] = None
     for number, (loop, model) in enumerate(models.items()):
-        # Its own networks are so large that a step of theirs fills a turn.
+        # pythae's own networks are so large that one step fills a turn.
         length = 1 if model is None else steps
         train = pythae_loop(model, images, length, latent_dim, folder / str(number))
-        yield Contestant({**row, "loop": loop}, lambda _, train=train: train(), steps=length)
+        yield Loop({**row, "loop": loop}, lambda _, train=train: train(), steps=length)
 
 
 def _title(row: Row) -> str:
@@ -138,39 +138,39 @@ def _title(row: Row) -> str:
 
 
 def measure(preset: str, task: dict[str, Any]) -> list[Row]:
-    """Let the contestants of a preset take turns; returns their rows."""
-    able = JITS[keras.config.backend()]
-    jits = [jit for jit in able if task["jit"] in ("both", jit)] or able
-    found = list(contestants(preset, task["set"], task["precisions"], jits))
+    """Measure the loops of a preset in turns and return their rows."""
+    possible = JITS[keras.config.backend()]
+    jits = [jit for jit in possible if task["jit"] in ("both", jit)] or possible
+    found = list(training_loops(preset, task["set"], task["precisions"], jits))
     turn = task["seconds"] / ROUNDS
     lengths = {_title(each.row): _steps(each.run, turn) for each in found}
     with tempfile.TemporaryDirectory() as folder:
         if keras.config.backend() == "torch":
-            peers = list(pythae_contestants(preset, task["set"], Path(folder), max(lengths.values())))
+            peers = list(pythae_loops(preset, task["set"], Path(folder), max(lengths.values())))
             lengths |= {_title(each.row): each.steps for each in peers if each.steps}
             found += peers
         return _rows(found, lengths, turn)
 
 
 def _steps(run: Callable[[int], Any], turn: float) -> int:
-    """How many steps fill half a turn; the first call compiles."""
+    """Return how many steps fill half a turn. The first call compiles."""
     run(1)
     start = time.perf_counter()
     run(2)
     return max(1, round(turn / TURNS / max(1e-4, (time.perf_counter() - start) / 2)))
 
 
-def _rows(found: list[Contestant], lengths: dict[str, int], turn: float) -> list[Row]:
-    able = {_title(each.row): each for each in found if "not installed" not in each.row["loop"]}
+def _rows(found: list[Loop], lengths: dict[str, int], turn: float) -> list[Row]:
+    running = {_title(each.row): each for each in found if "not installed" not in each.row["loop"]}
 
-    def call(title: str, each: Contestant) -> Call:
+    def call(title: str, each: Loop) -> Call:
         def run() -> int | tuple[int, float]:
-            found, count = each.run(lengths[title]), lengths[title] * each.row["batch"]
-            return (count, found) if each.timed else count
+            seconds, count = each.run(lengths[title]), lengths[title] * each.row["batch"]
+            return (count, seconds) if each.timed else count
 
         return run
 
-    speeds = rates({title: call(title, each) for title, each in able.items()}, turn * ROUNDS)
+    speeds = rates({title: call(title, each) for title, each in running.items()}, turn * ROUNDS)
     rows = []
     for each in found:
         title = _title(each.row)
@@ -184,7 +184,7 @@ def _rows(found: list[Contestant], lengths: dict[str, int], turn: float) -> list
 
 
 def compare_losses(preset: str, changes: dict[str, Any], precisions: list[str], steps: int) -> list[Row]:
-    """Train with each precision on the same faces from the same weights, and compare each step's loss."""
+    """Train with each precision on the same faces from the same weights, and compare the loss of each step."""
     losses = {}
     for precision in ("float32", *precisions):
         values = {**changes, "training.precision": precision, "backend": keras.config.backend()}
@@ -201,22 +201,20 @@ def _losses(config: Config, steps: int) -> np.ndarray:
     source = open_source("faces", image_size=part.image_size, channels=part.channels, count=size * steps)
     model, losses = assembly.build_model(config), []
 
-    # The logs are means over the epoch so far: reset, they are those of one step.
     def note(batch: int, logs: dict[str, float]) -> None:
         losses.append(float(logs["loss"]))
 
-    data = batches(source, size, training=True, epochs=1)
-    for images in map(np.asarray, data):
-        model.fit(
-            images, batch_size=size, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=note)]
-        )
+    noting = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    # One call of `fit` per batch, because logs are means over the epoch so far.
+    for images in map(np.asarray, batches(source, size, training=True, epochs=1)):
+        model.fit(images, batch_size=size, verbose=0, callbacks=[noting])
     return np.array(losses)
 
 
 def main() -> None:
     """Read a task from standard input, and write its rows to the file that it names."""
     task = json.load(sys.stdin)
-    keep_freed_memory()  # as the command line does, for all contestants
+    keep_freed_memory()  # as the command line does
     keras.utils.set_random_seed(task["seed"])
     rows, losses = [], []
     for preset in task["presets"]:
