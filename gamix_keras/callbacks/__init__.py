@@ -4,6 +4,7 @@ from gamix_keras.callbacks.collapse import CollapseMonitor
 from gamix_keras.callbacks.ema import EMAWeights
 from gamix_keras.callbacks.guard import NumericGuard
 from gamix_keras.callbacks.history import EpochCheckpoint, EpochHistory, ResumedMetrics, StepCheckpoint
+from gamix_keras.callbacks.progress import TerminalProgress
 from gamix_keras.callbacks.sample_grid import SampleGrid
 from gamix_keras.callbacks.schedules import Schedule, WeightSchedule
 from gamix_keras.callbacks.step_size import StepSizeHalving
@@ -19,7 +20,8 @@ __all__ = [
     "SampleGrid",
     "Schedule",
     "StepCheckpoint",
-    "TensorBoard",
     "StepSizeHalving",
+    "TensorBoard",
+    "TerminalProgress",
     "WeightSchedule",
 ]

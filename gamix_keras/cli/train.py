@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change settings")
     parser.add_argument("--resume", action="store_true", help="go on with a finished or interrupted run")
+    parser.add_argument("--verbose", action="store_true", help="show every metric of each epoch")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
 
 
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     if args.dry_run:
         _print_plan(resolved.config)
     else:
-        _train(resolved)
+        _train(resolved, "all" if args.verbose else "auto")
 
 
 def _told_backend(args: argparse.Namespace) -> str:
@@ -101,7 +102,7 @@ def _print_plan(config: Config) -> None:
     print("parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 
-def _train(run: runs.Run) -> None:
+def _train(run: runs.Run, verbose: str) -> None:
     from gamix_keras.runs import processes, session
 
     with processes.started(run.config.training.devices):
@@ -110,7 +111,7 @@ def _train(run: runs.Run) -> None:
             print(f"{run.path}: nothing left to train; --set training.epochs=N goes on")
         else:
             _announce(prepared)
-            _fit(prepared)
+            _fit(prepared, verbose)
     outcome = session.outcome(run)
     if "val_psnr" in outcome.row:
         print(f"held-out PSNR: {outcome.row['val_psnr']:.2f} dB after {outcome.row['epoch']} epochs")
@@ -122,11 +123,11 @@ def _announce(prepared: "Session") -> None:
     print(f"run: {prepared.run.path}, {len(train):,} training and {len(held_out):,} held-out images")
 
 
-def _fit(prepared: "Session") -> None:
+def _fit(prepared: "Session", verbose: str) -> None:
     from gamix_keras.runs import session
 
     try:
-        session.fit(prepared)
+        session.fit(prepared, verbose)
     except Stopped as stop:
         print(f"gamix-keras: {stop} after {_progress(prepared.run)}", file=sys.stderr)
         raise SystemExit(128 + stop.signal_number) from None

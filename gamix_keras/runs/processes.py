@@ -30,7 +30,6 @@ def fit_epochs(
     model: keras.Model,
     progress: tuple[int, int],
     callbacks: Sequence[keras.callbacks.Callback],
-    verbose: str | int,
 ) -> None:
     """Train from epoch and step `progress` to the last epoch."""
     (done, step), last, ended = progress, config.training.epochs, False
@@ -44,7 +43,7 @@ def fit_epochs(
             epochs=end,
             callbacks=[*more, *callbacks],
             shuffle=False,
-            verbose=verbose,
+            verbose=0,
         )
 
     with devices.spread(model):
@@ -131,4 +130,4 @@ def _train_along(values: dict, *progress: int) -> None:
         # Pictures are drawn here too: what one process of JAX's computes, all must.
         callbacks = assembly.build_callbacks(config, data, None)
         callbacks += assembly.build_guard(config, data, lambda row: None, progress[1])
-        fit_epochs(config, data, model, progress, callbacks, 0)
+        fit_epochs(config, data, model, progress, callbacks)

@@ -6,7 +6,8 @@ its own. The posteriors that it learns from are encoded anew when it is resumed:
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from gamix_keras import assembly, plots
-from gamix_keras.callbacks import EpochCheckpoint, EpochHistory, StepCheckpoint
+from gamix_keras.callbacks import EpochCheckpoint, EpochHistory, StepCheckpoint, TerminalProgress
 from gamix_keras.config import UserError
 from gamix_keras.data import reading
 from gamix_keras.distributed import devices
@@ -67,7 +68,8 @@ def train(run: Run, verbose: str | int = "auto") -> Outcome:
 
     Args:
         run: A new run, or one that is to go on.
-        verbose: As in ``keras.Model.fit``.
+        verbose: `"auto"` or 1 prints a row per epoch, with a bar if stdout is a terminal; 2 the rows only; 0 nothing;
+            `"all"` adds every metric to each row.
     """
     with processes.started(run.config.training.devices):
         session = prepare(run)
@@ -132,10 +134,24 @@ def fit(session: Session, verbose: str | int = "auto") -> Outcome:
 def _fit_first(session: Session, verbose: str | int, stopping: Callable[[], int]) -> None:
     run, done, data, model, step = session
     devices.share(model)
-    processes.fit_epochs(run.config, data, model, (done, step), _callbacks(session, stopping), verbose)
+    with _progress(run.config.training.epochs, verbose, step) as shown:
+        processes.fit_epochs(run.config, data, model, (done, step), _callbacks(session, stopping, shown))
 
 
-def _callbacks(session: Session, stopping: Callable[[], int]) -> list[keras.callbacks.Callback]:
+@contextmanager
+def _progress(epochs: int, verbose: str | int, begun: int = 0) -> Iterator[list[keras.callbacks.Callback]]:
+    """Yield the callback that shows the training, if any, and leave the terminal clean however training ends."""
+    shown = [TerminalProgress(epochs, verbose, begun)] if verbose else []
+    try:
+        yield shown
+    finally:
+        for progress in shown:
+            progress.close()
+
+
+def _callbacks(
+    session: Session, stopping: Callable[[], int], shown: list[keras.callbacks.Callback]
+) -> list[keras.callbacks.Callback]:
     run, training = session.run, session.run.config.training
     every, minutes = training.checkpoint_steps, training.checkpoint_minutes
     pauses = training.full_disk == "pause"
@@ -149,6 +165,7 @@ def _callbacks(session: Session, stopping: Callable[[], int]) -> list[keras.call
 
     return [
         EpochHistory(record),
+        *shown,
         *assembly.build_callbacks(run.config, session.data, run.samples),
         *guards,
         *assembly.build_tensorboard(run.config, run.tensorboard, run.samples),
@@ -188,20 +205,22 @@ def _fit_second(session: Session, verbose: str | int, stopping: Callable[[], int
             collect_posteriors(first, assembly.batches_in_order(run.config, source)) for source in data.sources
         )
         model = TwoStageVAE(first, second)
-        model.fit_second(
-            posteriors,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            validation_data=held_out,
-            initial_epoch=done,
-            callbacks=[
-                *assembly.build_second_stage_callbacks(run.config),
-                *assembly.build_tensorboard(run.config, run.tensorboard / "second_stage"),
-                EpochHistory(stage.record),
-                EpochCheckpoint(stage.save_checkpoint, settings.checkpoint_every, stopping),
-            ],
-            verbose=verbose,
-        )
+        with _progress(settings.epochs, verbose) as shown:
+            model.fit_second(
+                posteriors,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                validation_data=held_out,
+                initial_epoch=done,
+                callbacks=[
+                    *assembly.build_second_stage_callbacks(run.config),
+                    *assembly.build_tensorboard(run.config, run.tensorboard / "second_stage"),
+                    EpochHistory(stage.record),
+                    *shown,
+                    EpochCheckpoint(stage.save_checkpoint, settings.checkpoint_every, stopping),
+                ],
+                verbose=0,
+            )
         _picture(model, data.shown, run)
 
 

@@ -21,7 +21,8 @@ BACKEND = keras.config.backend()
 def test_training_says_where_the_picture_is_and_how_good_it_is(training):
     path, printed = training
     assert f"run: {path}, 24 training and 2 held-out images\n" in printed
-    psnr, picture = printed.splitlines()[-2:]
+    head, row, psnr, picture = printed.splitlines()[1:]
+    assert head.split()[:3] == ["epoch", "loss", "PSNR"] and row.split()[0] == "1/1" and len(row) < 80
     assert psnr.startswith("held-out PSNR: ")
     assert psnr.endswith("dB after 1 epochs")
     assert picture == f"picture: {path}/samples/epoch-0001.png (originals, reconstructions, samples)"
@@ -36,8 +37,8 @@ def test_resuming_trains_the_missing_epochs_only(cli, trained, tmp_path):
     shutil.copytree(trained, tmp_path / "run")
     code, out, _ = cli("train", "--resume", "--out", tmp_path / "run", "--set", "training.epochs=2")
     assert code == 0
-    assert "Epoch 2/2" in out
-    assert "Epoch 1/2" not in out
+    assert " 2/2 " in out
+    assert " 1/2 " not in out
     rows = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2]
     code, out, _ = cli("train", "--resume", "--out", tmp_path / "run")
@@ -97,7 +98,7 @@ def test_what_a_run_was_started_with_stays(cli, trained):
 def test_an_interruption_says_how_to_go_on(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def stop(prepared):
+    def stop(prepared, verbose):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(session, "fit", stop)
@@ -118,7 +119,7 @@ def test_sigterm_ends_it_with_one_line(cli, tmp_path, monkeypatch):
 def test_a_full_disk_is_one_line(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def full(prepared):
+    def full(prepared, verbose):
         raise DiskFull("the disk is full: no room for x")
 
     monkeypatch.setattr(session, "fit", full)

@@ -314,8 +314,10 @@ def test_a_run_can_be_given_a_second_stage_and_a_longer_first_drops_it(whole, tm
     changes = {f"second_stage.{name}": value for name, value in SECOND_STAGE.items()}
     run = Run.open(tmp_path / "run").changed({**changes, "second_stage.epochs": 1})
     session.train(run, verbose=2)
-    line = "second stage: epochs 1 to 1 on the latents of 24 training images"
-    assert line in capsys.readouterr().out
+    line, head, row = capsys.readouterr().out.splitlines()
+    assert line == "second stage: epochs 1 to 1 on the latents of 24 training images"
+    assert head.split() == ["epoch", "loss", "val", "loss", "KL", "active", "seconds", "left"]
+    assert row.split()[0] == "1/1" and len(row) < 80
     assert Run.open(run.path).has_second_stage()
     with pytest.raises(UserError, match="second_stage.width: expected 8, as the run was started with, got 16"):
         Run.open(run.path).changed({"second_stage.width": 16})
