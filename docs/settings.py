@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from gamix_keras.config import Config, expected, settings
+from gamix_keras.config import Config, expected, help_of, settings, shown
 
 _PLACE = "<!-- settings -->"
 
@@ -19,6 +19,4 @@ def _tables() -> Iterator[str]:
         if key.rpartition(".")[0] != section:
             section = key.rpartition(".")[0]
             yield f"\n## {section or 'General'}\n\n| key | default | what it does | takes |\n| --- | --- | --- | --- |"
-        value = default.get(key)
-        shown = "none" if value is None else str(value).lower() if isinstance(value, bool) else value
-        yield f"| `{key}` | `{shown}` | {entry.metadata['help']} | {expected(entry)} |"
+        yield f"| `{key}` | `{shown(default.get(key))}` | {help_of(key)} | {expected(entry)} |"

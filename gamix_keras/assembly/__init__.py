@@ -7,8 +7,8 @@ from gamix_keras.assembly.callbacks import (
     build_second_stage_callbacks,
     build_tensorboard,
 )
-from gamix_keras.assembly.models import JIT, LIKELIHOODS, MODELS, build_model, build_second_stage, parameter_counts
-from gamix_keras.assembly.networks import NETWORKS, Family, build_critic, build_decoder, build_encoder
+from gamix_keras.assembly.models import JIT, build_model, build_second_stage, parameter_counts
+from gamix_keras.assembly.networks import build_critic, build_decoder, build_encoder
 from gamix_keras.assembly.sources import (
     HELD_OUT,
     SHOWN_IMAGES,
@@ -21,12 +21,8 @@ from gamix_keras.assembly.sources import (
 
 __all__ = [
     "Data",
-    "Family",
     "HELD_OUT",
     "JIT",
-    "LIKELIHOODS",
-    "MODELS",
-    "NETWORKS",
     "SHOWN_IMAGES",
     "WARMUPS",
     "batches_in_order",

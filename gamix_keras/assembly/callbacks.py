@@ -21,8 +21,11 @@ from gamix_keras.callbacks import (
     WeightSchedule,
 )
 from gamix_keras.config import Config
+from gamix_keras.config.catalogue import OBJECTIVES
 
 WARMUPS = {"linear": {}, "cosine": {"shape": "cosine"}, "cyclical": {"cycles": 4, "ratio": 0.5}}
+# The variable of a model that holds the weight of a setting.
+WARMED = {"global_weight": "global_weight_variable", "beta": "beta_weight", "capacity": "capacity_target"}
 WAKING_STEPS = 200
 
 
@@ -76,22 +79,21 @@ def _halving(rate: float, every: int) -> list[keras.callbacks.Callback]:
 
 
 def _warmup(config: Config, steps: int) -> list[WeightSchedule]:
-    """The schedule of whichever weight holds the latents to the prior."""
+    """Build the schedule of the weight that holds the latents to the prior, if there is a warm-up."""
     loss = config.loss
     if not loss.warmup:
         return []
-    name, end = "global_weight_variable", loss.global_weight
-    if config.model.name == "vae":
-        name, end = ("beta_weight", loss.beta) if loss.capacity is None else ("capacity_target", loss.capacity)
+    ends = {name: getattr(loss, name) for name in OBJECTIVES[config.model.name].warmup}
+    name = next(name for name, end in ends.items() if end is not None)
     length = max(1, round(loss.warmup * steps))
-    return [WeightSchedule(name, Schedule(end, length, **WARMUPS[loss.warmup_shape]))]
+    return [WeightSchedule(WARMED[name], Schedule(ends[name], length, **WARMUPS[loss.warmup_shape]))]
 
 
 def _late_critic(config: Config, steps: int) -> list[WeightSchedule]:
     """The schedule of the adversarial term; the critic itself trains from the first step, so that it is warm."""
     loss, whole = config.loss, steps * config.training.epochs
     given = (loss.adversarial_start, loss.adversarial_ramp)
-    if config.model.name != "gamix" or not config.model.critic or not any(given):
+    if not config.has_critic or not any(given):
         return []
     delay, length = (round(time if time >= 1 else time * whole) for time in given)
     return [WeightSchedule("adversarial_weight_variable", Schedule(loss.adversarial_weight, length, delay=delay))]

@@ -4,19 +4,14 @@ from typing import Any
 
 import keras
 
+from gamix_keras import losses, models
 from gamix_keras.assembly.networks import build_critic, build_decoder, build_encoder
 from gamix_keras.config import Config
-from gamix_keras.losses import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
-from gamix_keras.models import GAMIXVAE, VAE, SecondStageVAE
+from gamix_keras.config.catalogue import LIKELIHOODS, OBJECTIVES
+from gamix_keras.models import SecondStageVAE
 from gamix_keras.networks import SecondStageDecoder, SecondStageEncoder
 from gamix_keras.training.building import building
 
-LIKELIHOODS = {
-    "laplace": LaplaceNLL,
-    "gaussian": GaussianNLL,
-    "bernoulli": BernoulliNLL,
-    "discretised_logistic": DiscretisedLogisticNLL,
-}
 JIT = {"auto": "auto", "true": True, "false": False}
 
 
@@ -24,7 +19,7 @@ def build_model(config: Config) -> keras.Model:
     """Build and compile the model of a configuration, with weights drawn from its seed."""
     keras.utils.set_random_seed(config.seed)
     with building():
-        model = MODELS[config.model.name](config)
+        model = getattr(models, OBJECTIVES[config.model.name].model)(**_parts(config), **_terms(config))
     rates = {"optimizer": config.training.learning_rate}
     if "critic" in model.phase_names:
         rates["critic_optimizer"] = config.training.critic_learning_rate
@@ -54,24 +49,16 @@ def _parts(config: Config) -> dict[str, Any]:
     return {**networks, **average, "likelihood": _likelihood(config), "seed": config.seed}
 
 
+def _terms(config: Config) -> dict[str, Any]:
+    row = OBJECTIVES[config.model.name]
+    critic = {"critic": build_critic(config)} if row.critic_settings else {}
+    return {**critic, **{name: getattr(config.loss, name) for name in (*row.settings, *row.critic_settings)}}
+
+
 def _likelihood(config: Config) -> keras.losses.Loss:
-    scale = () if config.loss.likelihood == "bernoulli" else (config.likelihood_scale,)
-    return LIKELIHOODS[config.loss.likelihood](*scale)
-
-
-def _vae(config: Config) -> VAE:
-    names = ("beta", "free_bits", "group_size", "capacity")
-    return VAE(**_parts(config), **{name: getattr(config.loss, name) for name in names})
-
-
-def _gamix(config: Config) -> GAMIXVAE:
-    names = ("moments", "momentum", "global_weight", "variance_weight")
-    names += ("adversarial", "adversarial_weight", "critic_weight", "r1_weight", "adaptive_weight")
-    terms = {name: getattr(config.loss, name) for name in names}
-    return GAMIXVAE(**_parts(config), critic=build_critic(config), **terms)
-
-
-MODELS = {"gamix": _gamix, "vae": _vae}
+    row = LIKELIHOODS[config.loss.likelihood]
+    scale = () if row.scales is None else (config.likelihood_scale,)
+    return getattr(losses, row.loss)(*scale)
 
 
 def _adam(config: Config, rate: float) -> keras.optimizers.Optimizer:

@@ -7,7 +7,7 @@ gamix-keras presets celeba64         data, hardware, time, score, command, and e
 import argparse
 import textwrap
 
-from gamix_keras.config import Config, expected, settings
+from gamix_keras.config import Config, expected, help_of, settings, shown
 from gamix_keras.config.presets import ABOUT_KEYS, DEFAULT_PRESET, Preset, load_preset, preset_names
 
 
@@ -36,5 +36,4 @@ def _show(preset: Preset) -> None:
     for key, entry in settings().items():
         value = preset.config.get(key)
         mark = "*" if value != default.get(key) else " "
-        shown = "none" if value is None else str(value).lower() if isinstance(value, bool) else value
-        print(f"{mark} {f'{key} = {shown}':<40} {entry.metadata['help']}: {expected(entry)}")
+        print(f"{mark} {f'{key} = {shown(value)}':<40} {help_of(key)}: {expected(entry)}")

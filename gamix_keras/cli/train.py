@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gamix_keras import runs
 from gamix_keras.cli import environment
 from gamix_keras.cli.options import whole_number
-from gamix_keras.config import BACKENDS, PRECISIONS, Config, UserError, Value, parse_assignments
+from gamix_keras.config import BACKENDS, PRECISIONS, Config, UserError, Value, check_read, parse_assignments
 from gamix_keras.config.presets import DEFAULT_PRESET, load_preset
 from gamix_keras.distributed import replicas
 from gamix_keras.files import DiskFull
@@ -74,6 +74,7 @@ def _follow(backend: str) -> None:
 def _new_run(args: argparse.Namespace) -> runs.Run:
     preset = load_preset(args.preset or DEFAULT_PRESET)
     config = preset.config.updated(_overrides(args))
+    check_read(config, _overrides(args))
     return runs.Run.create(args.out or runs.new_path(preset.name), config, preset.name)
 
 
@@ -82,7 +83,9 @@ def _resumed_run(args: argparse.Namespace) -> runs.Run:
     previous = runs.Run.open(path)
     if args.preset and args.preset != previous.preset:
         raise UserError(f"--preset: expected {previous.preset}, which {path} was started with, got {args.preset}")
-    return previous.changed(_overrides(args))
+    changed = previous.changed(_overrides(args))
+    check_read(changed.config, _overrides(args))
+    return changed
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Value]:

@@ -11,15 +11,28 @@ from gamix_keras.config.config import (
     SecondStageConfig,
     TrainingConfig,
     flatten,
+    help_of,
     known_key,
     parse_assignments,
     settings,
 )
-from gamix_keras.config.setting import UserError, Value, check_value, expected, parse_value, setting, value_kinds
+from gamix_keras.config.reading import check_read
+from gamix_keras.config.setting import (
+    Condition,
+    UserError,
+    Value,
+    check_value,
+    expected,
+    parse_value,
+    setting,
+    shown,
+    value_kinds,
+)
 
 __all__ = [
     "BACKENDS",
     "BEST",
+    "Condition",
     "Config",
     "DataConfig",
     "LossConfig",
@@ -29,13 +42,16 @@ __all__ = [
     "TrainingConfig",
     "UserError",
     "Value",
+    "check_read",
     "check_value",
     "expected",
     "flatten",
+    "help_of",
     "known_key",
     "parse_assignments",
     "parse_value",
     "setting",
     "settings",
+    "shown",
     "value_kinds",
 ]

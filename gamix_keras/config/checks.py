@@ -1,12 +1,11 @@
-"""What only several settings together can get wrong: each check tells how to put it right."""
+"""What only several settings together can get wrong; each check says how to put it right."""
 
 from typing import Any
 
-from gamix_keras.config.setting import UserError
+from gamix_keras.config.catalogue import LIKELIHOODS, NETWORKS, OBJECTIVES, Divisor
+from gamix_keras.config.reading import is_read
+from gamix_keras.config.setting import UserError, shown
 
-HALVED = ("convnet", "resnet", "resnet-paper")
-DIVISORS = {"infogan": 4, "wae": 8, "mlp": 1}
-BOUNDED = ("infogan", "wae")
 Config = Any
 
 
@@ -16,28 +15,27 @@ def check_together(config: Config) -> None:
     Raises:
         UserError: For the first contradiction; it names one setting, what it should be and why.
     """
-    for check in (_image_size, _channels, _network, _scale, _likelihood, _latents, _moments, _critic, _jit, _devices):
+    for check in (_image_size, _channels, _width, _scale, _likelihood, _latents, _moments, _critic, _jit, _devices):
         check(config)
 
 
 def _refuse(key: str, wanted: str, config: Config) -> None:
-    raise UserError(f"{key}: expected {wanted}, got {_shown(config.get(key))}")
-
-
-def _shown(value: object) -> str:
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    raise UserError(f"{key}: expected {wanted}, got {shown(config.get(key))}")
 
 
 def _image_size(config: Config) -> None:
-    network = config.model.network
-    if network in HALVED:
-        divisor, meaning = 2**config.model.stages, f"2^model.stages = {2**config.model.stages}"
-    elif network == "transformer":
-        divisor, meaning = config.model.patch, f"model.patch = {config.model.patch}"
-    else:
-        divisor, meaning = DIVISORS[network], f"{DIVISORS[network]} for model.network={network}"
-    if config.data.image_size % divisor:
-        _refuse("data.image_size", f"a multiple of {meaning}", config)
+    _check_divides("data.image_size", NETWORKS[config.model.network].size, config)
+
+
+def _width(config: Config) -> None:
+    for divisor in NETWORKS[config.model.network].width:
+        _check_divides("model.width", divisor, config)
+
+
+def _check_divides(key: str, divisor: Divisor, config: Config) -> None:
+    number, meaning = divisor(config.model)
+    if config.get(key) % number:
+        _refuse(key, f"a multiple of {meaning} for model.network={config.model.network}", config)
 
 
 def _channels(config: Config) -> None:
@@ -45,46 +43,44 @@ def _channels(config: Config) -> None:
         _refuse("data.channels", "1 (grey) or 3 (colour)", config)
 
 
-def _network(config: Config) -> None:
-    model = config.model
-    if model.network == "transformer" and (model.width % 4 or model.width % model.heads):
-        _refuse("model.width", f"a multiple of 4 and of model.heads = {model.heads} for the transformer", config)
-    if model.network == "convnet" and model.width % 4:
-        _refuse("model.width", "a multiple of 4 for the convnet", config)
-
-
 def _scale(config: Config) -> None:
     loss = config.loss
     if loss.mae_weight is not None and loss.scale != 1.0:
         _refuse("loss.mae_weight", f"none with loss.scale={loss.scale}, whose place it would take", config)
-    if loss.scale == "per_pixel" and config.model.network in BOUNDED:
+    if loss.scale == "per_pixel" and NETWORKS[config.model.network].bounded:
         _refuse("loss.scale", f"no scale per pixel with model.network={config.model.network}", config)
 
 
 def _likelihood(config: Config) -> None:
-    loss = config.loss
-    if loss.likelihood == "discretised_logistic" and loss.scale == "optimal":
-        _refuse("loss.scale", "a number, learned or per_pixel for loss.likelihood=discretised_logistic", config)
-    if loss.likelihood != "bernoulli":
-        return
-    if loss.scale != 1.0 or loss.mae_weight is not None:
-        reason = "which loss.likelihood=bernoulli does not have"
-        key, wanted = ("loss.scale", "1.0") if loss.mae_weight is None else ("loss.mae_weight", "none")
-        _refuse(key, f"{wanted}, for it sets a scale, {reason}", config)
-    if config.model.network in BOUNDED:
+    loss, row = config.loss, LIKELIHOODS[config.loss.likelihood]
+    if row.scales is None:
+        _no_scale(config)
+    elif isinstance(loss.scale, str) and loss.scale not in row.scales:
+        *others, last = ("a number", *row.scales)
+        _refuse("loss.scale", f"{', '.join(others)} or {last} for loss.likelihood={loss.likelihood}", config)
+    if row.logits and NETWORKS[config.model.network].bounded:
         wanted = f"a density with model.network={config.model.network}, whose output is bounded"
         _refuse("loss.likelihood", wanted, config)
 
 
+def _no_scale(config: Config) -> None:
+    reason = f"for it sets a scale, which loss.likelihood={config.loss.likelihood} does not have"
+    if config.loss.mae_weight is not None:
+        _refuse("loss.mae_weight", f"none, {reason}", config)
+    if config.loss.scale != 1.0:
+        _refuse("loss.scale", f"1.0, {reason}", config)
+
+
 def _latents(config: Config) -> None:
-    if config.model.name == "vae" and config.model.latent_dim % config.loss.group_size:
+    takes_groups = "group_size" in OBJECTIVES[config.model.name].settings
+    if takes_groups and config.model.latent_dim % config.loss.group_size:
         _refuse("loss.group_size", f"a divisor of model.latent_dim = {config.model.latent_dim}", config)
 
 
 def _moments(config: Config) -> None:
     if config.loss.moments == "mixture" and config.loss.momentum is not None:
         _refuse("loss.momentum", "none (loss.moments=mixture keeps no moments)", config)
-    if config.model.name == "gamix" and config.loss.momentum is None:
+    if is_read(config, "loss.moments") and config.loss.momentum is None:
         _batch_moments(config)
 
 
@@ -118,18 +114,18 @@ def _devices(config: Config) -> None:
         )
 
 
-def _replicas(config: Config, where: str) -> None:
-    """What needs the whole batch in one place; JAX has it there."""
+def _replicas(config: Config, reason: str) -> None:
+    """Refuse what needs the whole batch in one place; JAX has it there."""
     model, loss = config.model, config.loss
-    if model.network in ("infogan", "wae"):
-        _refuse("model.network", f"one without batch normalisation {where}", config)
-    if model.network == "convnet" and model.norm == "batch":
-        _refuse("model.norm", f"none or group {where}", config)
-    if model.name == "gamix" and loss.moments == "mixture":
-        _refuse("loss.moments", f"means, total or full {where}", config)
-    if model.name == "gamix" and loss.adaptive_weight:
-        _refuse("loss.adaptive_weight", f"false {where}", config)
+    if NETWORKS[model.network].batch_statistics:
+        _refuse("model.network", f"one without batch normalisation {reason}", config)
+    if is_read(config, "model.norm") and model.norm == "batch":
+        _refuse("model.norm", f"none or group {reason}", config)
+    if is_read(config, "loss.moments") and loss.moments == "mixture":
+        _refuse("loss.moments", f"means, total or full {reason}", config)
+    if is_read(config, "loss.adaptive_weight") and loss.adaptive_weight:
+        _refuse("loss.adaptive_weight", f"false {reason}", config)
     if config.backend == "tensorflow" and config.training.clip_norm is not None:
-        _refuse("training.clip_norm", f"none {where}", config)
+        _refuse("training.clip_norm", f"none {reason}", config)
     if config.training.precision == "mixed_float16":
-        _refuse("training.precision", f"float32 or mixed_bfloat16 {where}", config)
+        _refuse("training.precision", f"float32 or mixed_bfloat16 {reason}", config)

@@ -1,30 +1,41 @@
-"""What a run is made of, as data: frozen dataclasses, to and from JSON and ``--set key=value``.
+"""What a run is made of, as data: frozen dataclasses, to and from JSON and `--set key=value`.
 
-Every setting is declared once, as a dataclass field made by ``setting(default, help, ...)``. Its annotation
-and metadata drive parsing, validation and the print-out of ``gamix-keras presets NAME``: a new setting is one
-new line here. A ``Config`` that exists is valid, because its constructor checks everything. This module
-imports no Keras, so that the command line can read a configuration before it chooses the backend.
+Every setting is declared once, as a dataclass field made by `setting(default, help, ...)`. Its annotation and metadata
+drive parsing, validation and what `gamix-keras presets NAME` prints: a new setting is one new line here. A `Config`
+that exists is valid, because its constructor checks everything. This module imports no Keras, so that the command line
+can read a configuration before it chooses the backend.
 """
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gamix_keras.config.catalogue import LIKELIHOODS, NETWORKS, OBJECTIVES, SCALES
 from gamix_keras.config.checks import check_together
-from gamix_keras.config.setting import UserError, Value, check_value, parse_value, setting, value_kinds
+from gamix_keras.config.reading import described, is_read
+from gamix_keras.config.setting import (
+    Condition,
+    UserError,
+    Value,
+    check_value,
+    declared,
+    parse_value,
+    setting,
+    value_kinds,
+)
 
 BACKENDS = ("tensorflow", "jax", "torch")
 CACHES = ("auto", "memory", "disk", "none")
 MOMENTS = ("means", "total", "full", "mixture")
-SCALES = ("learned", "optimal", "per_pixel")
-LIKELIHOODS = ("laplace", "gaussian", "bernoulli", "discretised_logistic")
-NETWORKS = ("convnet", "resnet", "resnet-paper", "infogan", "wae", "transformer", "mlp")
 WARMUPS = ("linear", "cosine", "cyclical")
 BEST = ("val_loss", "val_reconstruction", "val_elbo", "val_psnr")
 FULL = ("stop", "pause")
 GUARDS = ("skip", "lower", "off")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+_CRITIC = Condition("model.critic")
+_SECOND_STAGE = Condition("second_stage.epochs")
 
 
 @dataclass(frozen=True)
@@ -48,49 +59,57 @@ class DataConfig:
 class ModelConfig:
     """Which model is trained, and how large its networks are."""
 
-    name: str = setting("gamix", "the objective", choices=("gamix", "vae"))
-    network: str = setting("convnet", "the networks", choices=NETWORKS)
+    name: str = setting("gamix", "the objective", choices=tuple(OBJECTIVES))
+    network: str = setting("convnet", "the networks", choices=tuple(NETWORKS))
     latent_dim: int = setting(128, "latent dimensions D", low=1, high=65536)
     width: int = setting(32, "channels of the first convolution; of a token, or of a dense layer", low=1, high=8192)
-    stages: int = setting(4, "halvings of the resolution (convnet and resnet)", low=1, high=10)
-    max_width: int = setting(256, "most channels of any layer (convnet only)", low=1, high=8192)
-    norm: str = setting("none", "normalisation (convnet only)", choices=("none", "group", "batch"))
-    encoder_blocks: int = setting(2, "residual blocks before each halving (resnet only)", low=1, high=100)
-    decoder_blocks: int = setting(1, "residual blocks before each doubling (resnet only)", low=1, high=100)
-    bottleneck: int = setting(64, "channels of the smallest map (resnet only)", low=1, high=8192)
-    units: int = setting(1024, "units of the dense layers (infogan only)", low=1, high=65536)
-    patch: int = setting(8, "side of a patch in pixels (transformer only)", low=1, high=4096)
-    heads: int = setting(4, "attention heads (transformer only)", low=1, high=1024)
+    stages: int = setting(4, "halvings of the resolution", low=1, high=10)
+    max_width: int = setting(256, "most channels of any layer", low=1, high=8192)
+    norm: str = setting("none", "normalisation", choices=("none", "group", "batch"))
+    encoder_blocks: int = setting(2, "residual blocks before each halving", low=1, high=100)
+    decoder_blocks: int = setting(1, "residual blocks before each doubling", low=1, high=100)
+    bottleneck: int = setting(64, "channels of the smallest map", low=1, high=8192)
+    units: int = setting(1024, "units of the dense layers", low=1, high=65536)
+    patch: int = setting(8, "side of a patch in pixels", low=1, high=4096)
+    heads: int = setting(4, "attention heads", low=1, high=1024)
     depth: int = setting(4, "transformer blocks, or hidden layers of the mlp", low=1, high=1000)
-    critic: bool = setting(True, "train against a PatchGAN critic (gamix only)")
-    critic_width: int = setting(64, "channels of the critic's first convolution", low=1, high=8192)
-    critic_norm: str = setting("group", "normalisation of the critic", choices=("group", "none"))
-    critic_spectral_norm: bool = setting(False, "hold the spectral norm of the critic's kernels at 1")
+    critic: bool = setting(True, "train against a PatchGAN critic")
+    critic_width: int = setting(64, "channels of the critic's first convolution", low=1, high=8192, needs=_CRITIC)
+    critic_norm: str = setting("group", "normalisation of the critic", choices=("group", "none"), needs=_CRITIC)
+    critic_spectral_norm: bool = setting(False, "hold the spectral norm of the critic's kernels at 1", needs=_CRITIC)
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """Terms of the objective, in nats per image, and their weights."""
 
-    likelihood: str = setting("laplace", "pixel likelihood", choices=LIKELIHOODS)
+    likelihood: str = setting("laplace", "pixel likelihood", choices=tuple(LIKELIHOODS))
     scale: float | str = setting(
         1.0, "b of Laplace, g of Gaussian or s of logistic, for images in [-1, 1]", above=0, choices=SCALES
     )
     mae_weight: float | None = setting(None, "takes the place of scale: b = pixels / weight", above=0)
-    beta: float = setting(1.0, "weight of the standard KL (vae only)", low=0)
-    free_bits: float = setting(0.0, "nats a group of latents may carry free of KL (vae only)", low=0)
-    group_size: int = setting(1, "latents of a group of free bits (vae only)", low=1, high=65536)
-    capacity: float | None = setting(None, "nats C of beta |KL - C| (vae only)", low=0)
-    warmup: float = setting(0.0, "epochs in which beta, capacity (vae) or global_weight (gamix) rises from 0", low=0)
-    warmup_shape: str = setting("linear", "how it rises; cyclical: in 4 cycles", choices=WARMUPS)
-    global_weight: float = setting(1.0, "weight of KL(moments of q(z) || N(0, I)) (gamix only)", low=0)
-    variance_weight: float = setting(0.1, "weight of the posterior variance term (gamix only)", low=0)
+    beta: float = setting(1.0, "weight of the standard KL", low=0)
+    free_bits: float = setting(0.0, "nats a group of latents may carry free of KL", low=0)
+    group_size: int = setting(
+        1, "latents of a group of free bits", low=1, high=65536, needs=Condition("loss.free_bits")
+    )
+    capacity: float | None = setting(None, "nats C of beta |KL - C|", low=0)
+    warmup: float = setting(0.0, "epochs in which beta, capacity or global_weight rises from 0", low=0)
+    warmup_shape: str = setting(
+        "linear", "how it rises; cyclical: in 4 cycles", choices=WARMUPS, needs=Condition("loss.warmup")
+    )
+    global_weight: float = setting(1.0, "weight of KL(moments of q(z) || N(0, I))", low=0)
+    variance_weight: float = setting(0.1, "weight of the posterior variance term", low=0)
     moments: str = setting("means", "moments of q(z)", choices=MOMENTS)
     momentum: float | None = setting(None, "running moments; none: of the batch", low=0, below=1)
     adversarial: str = setting("bce", "adversarial loss", choices=("bce", "hinge", "least_squares"))
     adversarial_weight: float = setting(100.0, "weight of the adversarial term", low=0)
-    adversarial_start: float = setting(0.0, "steps before it sets in; below 1: share of the training", low=0)
-    adversarial_ramp: float = setting(0.0, "steps of its rise after that; below 1: share of the training", low=0)
+    adversarial_start: float = setting(
+        0.0, "steps before it sets in; below 1: share of the training", low=0, needs=_CRITIC
+    )
+    adversarial_ramp: float = setting(
+        0.0, "steps of its rise after that; below 1: share of the training", low=0, needs=_CRITIC
+    )
     adaptive_weight: bool = setting(False, "also weigh it by the ratio of gradients at the decoder's last kernel")
     critic_weight: float = setting(1.0, "weight of the critic's own loss", low=0)
     r1_weight: float = setting(0.0, "gamma of the R1 penalty on the critic's slope at real images", low=0)
@@ -103,12 +122,14 @@ class TrainingConfig:
     epochs: int = setting(10, "passes over the data", low=1, high=1000000, resumable=True)
     batch_size: int = setting(64, "images of a step", low=1, high=65536)
     learning_rate: float = setting(1e-3, "Adam step size of the autoencoder", above=0)
-    critic_learning_rate: float = setting(1e-4, "Adam step size of the critic", above=0)
+    critic_learning_rate: float = setting(1e-4, "Adam step size of the critic", above=0, needs=_CRITIC)
     halve_every: int = setting(0, "epochs between two halvings of both step sizes; 0: none", low=0, high=1000000)
     beta_1: float = setting(0.5, "first-moment decay of both Adams", low=0, below=1)
     clip_norm: float | None = setting(None, "clip the norm of the whole gradient to this", above=0)
     ema_decay: float | None = setting(None, "sample and validate with averaged weights: decay", low=0, below=1)
-    ema_start: int = setting(0, "steps before the average begins", low=0, high=10**9)
+    ema_start: int = setting(
+        0, "steps before the average begins", low=0, high=10**9, needs=Condition("training.ema_decay")
+    )
     collapse_monitor: bool | str = setting(
         True, "warn of collapse; stop: end training too", choices=("stop",), resumable=True
     )
@@ -126,7 +147,14 @@ class TrainingConfig:
     numeric_guard: str = setting(
         "skip", "a step with NaN or infinity is left out; lower: halves the rates too", choices=GUARDS, resumable=True
     )
-    guard_events: int = setting(10, "such steps in a session after which it ends", low=1, high=10**9, resumable=True)
+    guard_events: int = setting(
+        10,
+        "such steps in a session after which it ends",
+        low=1,
+        high=10**9,
+        resumable=True,
+        needs=Condition("training.numeric_guard", ("skip", "lower")),
+    )
     full_disk: str = setting("stop", "pause: wait for room with rows and checkpoints", choices=FULL, resumable=True)
     keep_best: str | None = setting(None, "also keep the epoch with the best", choices=BEST, resumable=True)
 
@@ -138,22 +166,29 @@ class SecondStageConfig:
     epochs: int = setting(
         0, "passes over the latents; 0: no second stage (the paper: 800)", low=0, high=1000000, resumable=True
     )
-    batch_size: int = setting(64, "latents of a step", low=1, high=65536)
-    learning_rate: float = setting(1e-4, "Adam step size", above=0)
-    halve_every: int = setting(300, "epochs between two halvings of the step size; 0: none", low=0, high=1000000)
-    width: int = setting(1024, "units of each hidden layer", low=1, high=65536)
-    depth: int = setting(3, "hidden layers of encoder and of decoder", low=1, high=100)
-    checkpoint_every: int = setting(10, "epochs between two checkpoints", low=1, high=1000000, resumable=True)
+    batch_size: int = setting(64, "latents of a step", low=1, high=65536, needs=_SECOND_STAGE)
+    learning_rate: float = setting(1e-4, "Adam step size", above=0, needs=_SECOND_STAGE)
+    halve_every: int = setting(
+        300, "epochs between two halvings of the step size; 0: none", low=0, high=1000000, needs=_SECOND_STAGE
+    )
+    width: int = setting(1024, "units of each hidden layer", low=1, high=65536, needs=_SECOND_STAGE)
+    depth: int = setting(3, "hidden layers of encoder and of decoder", low=1, high=100, needs=_SECOND_STAGE)
+    checkpoint_every: int = setting(
+        10, "epochs between two checkpoints", low=1, high=1000000, resumable=True, needs=_SECOND_STAGE
+    )
 
 
 @dataclass(frozen=True)
 class Config:
-    """One run, resolved. Raises ``UserError`` where a value is wrong or two values contradict each other.
+    """One run, resolved.
 
     Args:
         seed: Seeds weights, noise, shuffling and the embedded faces.
         backend: Keras backend.
         data, model, loss, training, second_stage: The sections, see their classes.
+
+    Raises:
+        UserError: If a value is wrong, or two values contradict each other.
 
     Examples:
         >>> config = Config().updated({"model.latent_dim": 64, "loss.mae_weight": 5000.0})
@@ -161,7 +196,7 @@ class Config:
         (12288, 2.46)
         >>> config.updated({"model.width": 30})
         Traceback (most recent call last):
-        gamix_keras.config.setting.UserError: model.width: expected a multiple of 4 for the convnet, got 30
+        gamix_keras.config.setting.UserError: model.width: expected a multiple of 4 for model.network=convnet, got 30
     """
 
     seed: int = setting(0, "seeds weights, noise and the order of the data", low=0, high=2**31 - 1)
@@ -178,7 +213,7 @@ class Config:
         check_together(self)
 
     def get(self, key: str) -> Value:
-        """Return the value of a dotted key, such as ``"model.latent_dim"``."""
+        """Return the value of a dotted key, such as `"model.latent_dim"`."""
         value = self
         for part in key.split("."):
             value = getattr(value, part)
@@ -193,7 +228,7 @@ class Config:
         return dataclasses.asdict(self)
 
     def updated(self, values: Mapping[str, Value]) -> "Config":
-        """Return a copy with the dotted keys of ``values`` replaced, all at once."""
+        """Return a copy with the dotted keys of `values` replaced, all at once."""
         return _build({**self.flat(), **{known_key(key): value for key, value in values.items()}})
 
     @classmethod
@@ -203,31 +238,38 @@ class Config:
 
     @property
     def pixels(self) -> int:
-        """P = H * W * C, the number of values of one image."""
+        """The number of values of one image, P = H * W * C."""
         return self.data.image_size**2 * self.data.channels
 
     @property
     def likelihood_scale(self) -> float | str:
-        """Scale b (or g) of the likelihood, ``loss.mae_weight`` w translated as b = P / w."""
+        """The scale b (or g) of the likelihood; `loss.mae_weight` w stands for b = P / w."""
         weight = self.loss.mae_weight
         return self.loss.scale if weight is None else self.pixels / weight
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether the model is trained against a critic."""
+        return is_read(self, "model.critic") and self.model.critic
 
 
 def settings() -> dict[str, dataclasses.Field]:
     """Return the declaration of every setting by its dotted key, in the order of the classes."""
-    return dict(_walk(Config, ""))
+    return declared(Config)
 
 
-def _walk(section: type, prefix: str) -> Iterator[tuple[str, dataclasses.Field]]:
-    for entry in dataclasses.fields(section):
-        if dataclasses.is_dataclass(entry.type):
-            yield from _walk(entry.type, f"{prefix}{entry.name}.")
-        else:
-            yield prefix + entry.name, entry
+def help_of(key: str) -> str:
+    """Return what a setting does, and what it needs to do anything.
+
+    Examples:
+        >>> help_of("loss.beta")
+        'weight of the standard KL (only with model.name=vae)'
+    """
+    return described(Config, key)
 
 
 def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, Value]:
-    """Turn nested mappings into dotted keys: ``{"model": {"width": 8}}`` gives ``{"model.width": 8}``."""
+    """Turn nested mappings into dotted keys: `{"model": {"width": 8}}` gives `{"model.width": 8}`."""
     if not isinstance(values, Mapping):
         raise UserError(f"{prefix.rstrip('.') or 'config'}: expected an object, got {values!r}")
     flat: dict[str, Value] = {}
@@ -256,12 +298,16 @@ def _build(flat: Mapping[str, Value]) -> Config:
 
 
 def _wants_float(key: str, value: Value) -> bool:
-    """Whether a whole number stands for a float (2^53 is where floats stop to count)."""
+    """Whether a whole number stands for a float; beyond 2^53 floats no longer hold every whole number."""
     return float in value_kinds(settings()[key]) and type(value) is int and abs(value) <= 2**53
 
 
 def known_key(key: str) -> str:
-    """Return ``key``, or raise ``UserError`` with the nearest setting where there is no such one."""
+    """Return the key of a setting as it was given.
+
+    Raises:
+        UserError: If there is no such setting; the nearest one is suggested.
+    """
     names = list(settings())
     if key in names:
         return key
@@ -274,7 +320,10 @@ def known_key(key: str) -> str:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Value]:
-    """Parse ``["model.latent_dim=128", ...]`` to typed values by dotted key; the last of a key wins.
+    """Parse `["model.latent_dim=128", ...]` to typed values by dotted key; the last value of a key wins.
+
+    Raises:
+        UserError: If one has no `=`, names no setting, or its text cannot be read.
 
     Examples:
         >>> parse_assignments(["loss.scale=learned", "training.epochs=40", "data.flip=no"])

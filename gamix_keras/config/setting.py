@@ -1,7 +1,7 @@
 """One setting: how it is declared, how its text is read, and what makes its value wrong.
 
-A setting is a dataclass field made by ``setting(default, help, ...)``. Its annotation (``int``, ``float``,
-``bool``, ``str``, or a union of them with or without ``None``) and its metadata drive everything else.
+A setting is a dataclass field made by `setting(default, help, ...)`. Its annotation (`int`, `float`, `bool`, `str`, or
+a union of them with or without `None`) and its metadata drive everything else.
 """
 
 import dataclasses
@@ -9,7 +9,8 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 Value = bool | int | float | str | None
 
@@ -24,7 +25,30 @@ _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 
 class UserError(ValueError):
-    """A mistake of the user, told in one line: what was named, what was expected, what came."""
+    """A mistake of the user, in one line: the name, what was expected, what came instead."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What another setting must be for a setting to do anything.
+
+    Attributes:
+        key: The other setting.
+        values: Its values that do; if there are none, any value but `None`, `False` and 0.
+    """
+
+    key: str
+    values: tuple[Value, ...] = ()
+
+    def holds(self, value: Value) -> bool:
+        """Return whether the other setting's value meets the condition."""
+        return value in self.values if self.values else bool(value)
+
+    def __str__(self) -> str:
+        if not self.values:
+            return self.key
+        *others, last = map(shown, self.values)
+        return f"{self.key}={', '.join(others)} or {last}" if others else f"{self.key}={last}"
 
 
 def setting(
@@ -37,29 +61,51 @@ def setting(
     above: float | None = None,
     below: float | None = None,
     resumable: bool = False,
+    needs: Condition | None = None,
 ) -> dataclasses.Field:
     """Declare one setting.
 
     Args:
-        default: Its value where nothing else is said.
+        default: Its value if nothing else is said.
         help: What it does and its unit, in one short line.
-        choices: The texts that are allowed; beside numbers where the annotation is ``float | str``.
+        choices: The texts that are allowed; beside numbers if the annotation is `float | str`.
         low, high: Inclusive bounds of a number.
         above, below: Exclusive bounds of a number.
         resumable: Whether it may change when a run is resumed.
+        needs: Without which it does nothing; what the rows of `catalogue` say need not be said again.
     """
     limits = {"low": low, "high": high, "above": above, "below": below}
-    metadata = {"help": help, "choices": choices, "resumable": resumable, **limits}
+    metadata = {"help": help, "choices": choices, "resumable": resumable, "needs": needs, **limits}
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def declared(section: type, prefix: str = "") -> dict[str, dataclasses.Field]:
+    """Return the declaration of every setting of a class of sections by its dotted key, in the order of the classes."""
+    return dict(_declared(section, prefix))
+
+
+def _declared(section: type, prefix: str) -> Iterator[tuple[str, dataclasses.Field]]:
+    for entry in dataclasses.fields(section):
+        if dataclasses.is_dataclass(entry.type):
+            yield from _declared(entry.type, f"{prefix}{entry.name}.")
+        else:
+            yield prefix + entry.name, entry
+
+
+def shown(value: object) -> str:
+    """Write a value as `--set` reads it: `none`, `true`, `0.5`."""
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def value_kinds(entry: dataclasses.Field) -> tuple[type, ...]:
-    """Return the plain types that a setting may have, ``NoneType`` among them."""
+    """Return the plain types that a setting may have, `NoneType` among them."""
     return typing.get_args(entry.type) or (entry.type,)
 
 
 def expected(entry: dataclasses.Field) -> str:
-    """Say what a setting takes: ``"a number above 0 or one of learned, optimal"``."""
+    """Say what a setting takes: `"a number above 0 or one of learned, optimal"`."""
     return " or ".join(_expected_kind(kind, entry.metadata) for kind in value_kinds(entry))
 
 
@@ -79,7 +125,11 @@ def _bounds(metadata: Mapping) -> str:
 
 
 def parse_value(key: str, text: str, entry: dataclasses.Field) -> Value:
-    """Read the text of the setting ``key`` as the first of its types that the text fits."""
+    """Read the text of the setting `key` as the first of its types that the text fits.
+
+    Raises:
+        UserError: If it fits none.
+    """
     for kind in sorted(value_kinds(entry), key=[types.NoneType, bool, int, float, str].index):
         try:
             return _read(kind, text)
@@ -95,7 +145,11 @@ def _read(kind: type, text: str) -> Value:
 
 
 def check_value(key: str, value: Value, entry: dataclasses.Field) -> None:
-    """Raise ``UserError`` where ``value`` has the wrong type, is no choice or lies outside its range."""
+    """Check a value against the declaration of the setting `key`.
+
+    Raises:
+        UserError: If it has the wrong type, is no choice or lies outside the range.
+    """
     if type(value) in value_kinds(entry) and _allowed(value, entry.metadata):
         return
     choices = entry.metadata["choices"]
