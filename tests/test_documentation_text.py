@@ -13,7 +13,7 @@ from documentation import ROOT, blocks, commands, name, pages, spans
 
 import gamix_keras
 from gamix_keras.cli import main, train
-from gamix_keras.config import check_value, parse_assignments, settings
+from gamix_keras.config import check_read, check_value, parse_assignments, settings
 from gamix_keras.config.presets import DEFAULT_PRESET, load_preset, preset_names
 
 pytestmark = pytest.mark.backend_free
@@ -53,7 +53,7 @@ def test_commands_can_be_given(command):
 def _check_training(arguments: Namespace):
     values = train._overrides(arguments)
     if not arguments.resume:
-        load_preset(arguments.preset or DEFAULT_PRESET).config.updated(values)
+        check_read(load_preset(arguments.preset or DEFAULT_PRESET).config.updated(values), values)
 
 
 def test_commands_within_sentences_have_their_options():

@@ -12,9 +12,8 @@ import sys
 
 from gamix_keras.cli import environment
 from gamix_keras.cli.options import add_checkpoint, whole_number
+from gamix_keras.config.catalogue import SAMPLERS
 from gamix_keras.export.formats import FORMATS, PRECISIONS
-
-SAMPLERS = ("prior", "gaussian", "mixture", "second_stage")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,8 +18,7 @@ from gamix_keras.cli.options import (
     positive_number,
     whole_number,
 )
-
-SAMPLERS = ("prior", "gaussian", "mixture", "second_stage")
+from gamix_keras.config.catalogue import SAMPLERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

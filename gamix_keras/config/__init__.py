@@ -16,7 +16,7 @@ from gamix_keras.config.config import (
     parse_assignments,
     settings,
 )
-from gamix_keras.config.reading import check_read
+from gamix_keras.config.reading import check_read, is_read
 from gamix_keras.config.setting import (
     Condition,
     UserError,
@@ -47,6 +47,7 @@ __all__ = [
     "expected",
     "flatten",
     "help_of",
+    "is_read",
     "known_key",
     "parse_assignments",
     "parse_value",

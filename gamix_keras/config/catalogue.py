@@ -113,7 +113,7 @@ class Sampler:
     """A way to draw latents.
 
     Attributes:
-        sampler: The class, in `gamix_keras.samplers`.
+        sampler: The class, as `module.Class` in `gamix_keras.samplers`.
         fitted: Whether it is fitted to the training images.
         second_stage: Whether it needs a model with a second stage.
         arguments: Arguments of `fit_sampler` that it takes.
@@ -188,8 +188,8 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 SAMPLERS: dict[str, Sampler] = {
-    "prior": Sampler("PriorSampler", fitted=False),
-    "gaussian": Sampler("FullGaussianSampler"),
-    "mixture": Sampler("MixtureSampler", arguments=("components", "covariance")),
-    "second_stage": Sampler("SecondStageSampler", fitted=False, second_stage=True),
+    "prior": Sampler("prior.PriorSampler", fitted=False),
+    "gaussian": Sampler("gaussian.FullGaussianSampler"),
+    "mixture": Sampler("mixture.MixtureSampler", arguments=("components", "covariance")),
+    "second_stage": Sampler("second_stage.SecondStageSampler", fitted=False, second_stage=True),
 }

@@ -1,15 +1,17 @@
 """The defaults of an evaluation. They stand here because the command line reads them before it loads Keras."""
 
+from gamix_keras.config.catalogue import SAMPLERS
+
 EXTRACTORS = ("efficientnet_lite0", "inception", "keras:NAME")
 DEFAULT_EXTRACTOR = EXTRACTORS[0]
 DEFAULT_COUNT = 2000
 FEWEST_IMAGES = 20  # ten blocks of two behind the interval of the kernel distance
-DEFAULT_SAMPLERS = ("prior", "gaussian", "mixture")
+DEFAULT_SAMPLERS = tuple(name for name, row in SAMPLERS.items() if not row.second_stage)
 
 
 def default_samplers(has_second_stage: bool) -> tuple[str, ...]:
     """Return the samplers that are measured if none are named."""
-    return (*DEFAULT_SAMPLERS, "second_stage") if has_second_stage else DEFAULT_SAMPLERS
+    return tuple(SAMPLERS) if has_second_stage else DEFAULT_SAMPLERS
 
 
 def extractor_help() -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import keras
 
 from gamix_keras import assembly, files
-from gamix_keras.config import UserError
+from gamix_keras.config import UserError, catalogue
 from gamix_keras.data import reading
 from gamix_keras.models.compiled import CompiledVAE
 from gamix_keras.runs import checkpoints
@@ -25,7 +25,7 @@ from gamix_keras.samplers import (
 )
 
 # The others have nothing to fit: the prior is fixed, and the second stage is part of the model.
-FITTED = ("gaussian", "mixture")
+FITTED = tuple(name for name, row in catalogue.SAMPLERS.items() if row.fitted)
 COMPONENTS = 10
 
 

@@ -1,5 +1,6 @@
 """Samplers by name: fitted to a model and its data, written to a file and read from it."""
 
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -7,19 +8,19 @@ from typing import Any
 import keras
 
 from gamix_keras import files
+from gamix_keras.config import catalogue
 from gamix_keras.samplers.base import Sampler
-from gamix_keras.samplers.gaussian import FullGaussianSampler
-from gamix_keras.samplers.mixture import MixtureSampler
 from gamix_keras.samplers.posteriors import Posteriors, collect_posteriors
-from gamix_keras.samplers.prior import PriorSampler
 from gamix_keras.samplers.second_stage import SecondStageSampler
 
-SAMPLERS: dict[str, type[Sampler]] = {
-    "prior": PriorSampler,
-    "gaussian": FullGaussianSampler,
-    "mixture": MixtureSampler,
-    "second_stage": SecondStageSampler,
-}
+
+def _class(path: str) -> type[Sampler]:
+    module, name = path.split(".")
+    return getattr(importlib.import_module(f"gamix_keras.samplers.{module}"), name)
+
+
+# All of them at once: a file can be loaded only after the class that it names.
+SAMPLERS: dict[str, type[Sampler]] = {name: _class(row.sampler) for name, row in catalogue.SAMPLERS.items()}
 
 
 def fit_sampler(
@@ -48,13 +49,14 @@ def fit_sampler(
     """
     if name not in SAMPLERS:
         raise ValueError(f"sampler: expected one of {', '.join(SAMPLERS)}, got {name!r}.")
-    if name == "prior":
-        return PriorSampler(model.latent_dim)
-    if name == "second_stage":
+    row, values = catalogue.SAMPLERS[name], {"components": components, "covariance": covariance}
+    if row.second_stage:
         return _second_stage(model)
-    mixture = {"components": components, "covariance": covariance} if name == "mixture" else {}
+    own = {argument: values[argument] for argument in row.arguments}
     # Made first: a wrong argument is told before the pass through the encoder.
-    sampler = SAMPLERS[name](model.latent_dim, **mixture)
+    sampler = SAMPLERS[name](model.latent_dim, **own)
+    if not row.fitted:
+        return sampler
     posteriors = dataset if isinstance(dataset, Posteriors) else collect_posteriors(model, dataset, limit)
     return sampler.fit(posteriors, seed)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from gamix_keras.config import Config, UserError, Value
+from gamix_keras.config import Config, UserError, Value, check_read, is_read
 from gamix_keras.config.presets import Preset
 from gamix_keras.study.job import Job, Protocol
 
@@ -155,7 +155,7 @@ def plan_jobs(
         seeds: Runs of each row, with seeds upwards from the recipe's or that in ``common``.
 
     Raises:
-        UserError: Where ``common`` sets what every row sets itself, or a configuration is contradictory.
+        UserError: If `common` sets what every row sets itself or none reads, or a configuration is contradictory.
     """
     fixed = [key for key in common if all(key in row.changes for row in rows)]
     if fixed:
@@ -167,9 +167,17 @@ def plan_jobs(
         for seed in range(config.seed, config.seed + seeds):
             path = Path(out) / "runs" / f"{row.name}-seed{seed}"
             jobs.append(Job(row.name, path, config.updated({"seed": seed}), preset.name, protocol))
+    _check_read(jobs, common)
     if "second_stage" in (protocol.samplers or ()) and not all(job.config.second_stage.epochs for job in jobs):
         raise UserError("--samplers: expected second_stage.epochs above 0 for second_stage, got 0; --set changes it")
     return jobs
+
+
+def _check_read(jobs: Sequence[Job], common: Mapping[str, Value]) -> None:
+    """Check that at least one row reads each setting that the user names for all of them."""
+    for key, value in common.items():
+        if not any(is_read(job.config, key) for job in jobs):
+            check_read(jobs[0].config, {key: value})
 
 
 def _config(row: Row, base: Config, shared: Mapping[str, Value]) -> Config:

@@ -144,4 +144,4 @@ def test_what_a_run_cannot_give_is_told(run, name, components, message):
 def test_the_command_line_knows_every_sampler():
     from gamix_keras.cli import sample
 
-    assert sample.SAMPLERS == tuple(SAMPLERS)
+    assert tuple(sample.SAMPLERS) == tuple(SAMPLERS)
