@@ -142,30 +142,3 @@ def mixture_log_density(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
 def standard_log_density(z: Tensor) -> Tensor:
     """log N(z; 0, I), shape (...) for `z` of shape (..., D), nats."""
     return -0.5 * ops.sum(ops.square(_float32(z)[0]) + LOG_2PI, axis=-1)
-
-
-def slerp(start: Tensor, end: Tensor, fraction: Tensor) -> Tensor:
-    """Spherical interpolation: sin((1 - t) w) / sin(w) a + sin(t w) / sin(w) b, w the angle between a and b.
-
-    Args:
-        start: a, shape (..., D).
-        end: b, shape (..., D).
-        fraction: t in [0, 1], broadcastable to `start`.
-
-    Returns:
-        Shape (..., D). Falls back to the straight line where the angle is below 1e-3 (the formula's limit) and near
-        opposite ends, where the arc is not defined (Shoemake 1985; White 2016).
-
-    Examples:
-        >>> print(ops.convert_to_numpy(slerp([1.0, 0.0], [0.0, 1.0], 0.5)).round(4))
-        [0.7071 0.7071]
-    """
-    start, end, fraction = _float32(start, end, fraction)
-    norms = ops.norm(start, axis=-1, keepdims=True) * ops.norm(end, axis=-1, keepdims=True)
-    cosine = ops.sum(start * end, axis=-1, keepdims=True) / ops.maximum(norms, 1e-12)
-    angle = ops.arccos(ops.clip(cosine, -1.0, 1.0))
-    sine = ops.sin(angle)
-    straight = (1.0 - fraction) * start + fraction * end
-    safe = ops.where(sine < 1e-3, ops.ones_like(sine), sine)
-    arc = (ops.sin((1.0 - fraction) * angle) * start + ops.sin(fraction * angle) * end) / safe
-    return ops.where(sine < 1e-3, straight, arc)

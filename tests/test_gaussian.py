@@ -90,12 +90,3 @@ def test_floor_of_batch_moments_is_the_formula():
         means = RNG.normal(size=(batch, size)).astype("float32")
         values.append(float(gaussian.moments_kl(means.mean(0), means.var(0))))
     assert np.mean(values) == pytest.approx(floor, rel=0.03)
-
-
-def test_slerp_keeps_the_norm_and_its_ends():
-    a, b = np.array([[3.0, 0.0]], "float32"), np.array([[0.0, 3.0]], "float32")
-    half = numpy(gaussian.slerp(a, b, 0.5))
-    np.testing.assert_allclose(half, [[3 / np.sqrt(2)] * 2], rtol=1e-5)
-    np.testing.assert_allclose(numpy(gaussian.slerp(a, b, 0.0)), a, atol=1e-6)
-    np.testing.assert_allclose(numpy(gaussian.slerp(a, b, 1.0)), b, atol=1e-6)
-    np.testing.assert_allclose(numpy(gaussian.slerp(a, a, 0.3)), a, rtol=1e-5)

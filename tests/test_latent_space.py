@@ -48,6 +48,24 @@ def test_spherical_turns_evenly():
     np.testing.assert_allclose(np.arctan2(y, x), np.linspace(0, np.pi / 2, 5), atol=1e-5)
 
 
+@pytest.mark.parametrize("b", [[0.1, 0.2, 0.0], [0.0, 40.0, 3.0], [-3.0, 1e-5, 0.0], [-6.0, 0.0, 0.0], [5.0, 0.0, 0.0]])
+def test_spherical_turns_evenly_between_unequal_norms(b):
+    """Equal angles between successive steps, their sum the angle of the ends, and norms from |a| to |b|."""
+    b = np.array(b, "float32")
+    points = spherical(A, b, np.linspace(0, 1, 9))
+    norms = np.linalg.norm(points, axis=-1)
+    np.testing.assert_allclose(norms, np.linspace(3, np.linalg.norm(b), 9), rtol=1e-6)
+    cosines = (points[1:] * points[:-1]).sum(axis=-1) / (norms[1:] * norms[:-1])
+    steps = np.arccos(np.clip(cosines, -1, 1))
+    whole = np.arccos(np.clip(b[0] / np.linalg.norm(b), -1, 1))
+    np.testing.assert_allclose(steps, whole / 8, atol=1e-6)
+    np.testing.assert_allclose(points[[0, -1]], [A, b], atol=1e-5)
+
+
+def test_spherical_from_the_origin_is_straight():
+    np.testing.assert_allclose(spherical(np.zeros(3), B, T), linear(np.zeros(3), B, T))
+
+
 def test_norm_corrected_goes_evenly_from_norm_to_norm():
     np.testing.assert_allclose(np.linalg.norm(norm_corrected(A, 2 * B, T), axis=-1), np.linspace(3, 6, 5), rtol=1e-6)
 
