@@ -1,4 +1,4 @@
-"""The page of ``gamix-keras explore``: what it computes, and the page itself, which needs the extra ``explore``.
+"""The page of `gamix-keras explore`, which needs the extra `explore`, and the computations behind it.
 
 Public names load on first use: `server` needs neither Keras nor Gradio.
 """
@@ -15,7 +15,7 @@ _PUBLIC = {
     "serve": "server",
 }
 
-__all__ = [*_PUBLIC]  # noqa: PLE0604
+__all__ = [*_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the page of ``gamix-keras explore`` computes: images from slider values, from two images, from noise.
+"""The computations of the page of `gamix-keras explore`: images from slider values, from two images, from noise.
 
 Symbols: z is a latent, float32 (D,); an image is an array of bytes (H, W, C). q(z) is the distribution of the latents
 of the training images.
@@ -26,7 +26,7 @@ SAMPLES = 16
 
 
 class Reconstruction(NamedTuple):
-    """An image, what the model makes of it, and how near that is: PSNR in decibels."""
+    """An image, its reconstruction, and the PSNR of the two in decibels."""
 
     original: np.ndarray
     image: np.ndarray
@@ -34,16 +34,16 @@ class Reconstruction(NamedTuple):
 
 
 class Explorer:
-    """A model, the principal axes of its q(z) and its samplers. It keeps nothing between two calls but samplers.
+    """A model, the principal axes of its q(z), and its samplers, which are all it keeps between two calls.
 
-    Both networks are compiled here, for one image at a time: no later call of `slide`, `between` or `reconstruct`
-    compiles anything, whatever the sliders say. Threads may share an explorer; they take turns.
+    Both networks are compiled at construction, for one image at a time, so `slide`, `between` and `reconstruct` compile
+    nothing. Threads may share an explorer; they take turns.
 
     Args:
         model: A trained VAE.
-        axes: Of its q(z), see ``gamix_keras.samplers.principal_axes``.
-        samplers: Where latents may be drawn from, and how to get each; called once, when it is first drawn from.
-        sliders: The most axes that are moved, the widest ones.
+        axes: The principal axes of its q(z), see `gamix_keras.samplers.principal_axes`.
+        samplers: Functions that return the samplers, by name; each is called once, at the first draw.
+        sliders: The largest number of axes to move, the widest first.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Explorer:
 
     @property
     def center(self) -> np.ndarray:
-        """The mean of q(z), (D,): where the sliders start."""
+        """The mean of q(z), (D,), at which the sliders start."""
         return self.axes.center
 
     @property
     def shares(self) -> np.ndarray:
-        """Share of the variance of q(z) along the axis of each slider, falling, in (0, 1]."""
+        """The share of the variance of q(z) along the axis of each slider, in (0, 1], in falling order."""
         variance = np.square(self.axes.std.astype("float64"))
         return variance[: self.sliders] / max(variance.sum(), np.finfo("float64").tiny)
 
@@ -80,19 +80,19 @@ class Explorer:
             values: Standard deviations of q(z) along the first axes, at most D of them.
 
         Raises:
-            UserError: Where a value is missing (an empty number box) or is not finite.
+            UserError: If a value is missing (an empty number box) or is not finite.
         """
         deltas = np.array([np.nan if value is None else value for value in values], "float32")
         if not np.isfinite(deltas).all():
-            raise UserError("slider: expected a number in every box")
+            raise UserError("slider: expected a number in every box, got none in one of them")
         steps = (deltas * self.axes.std[: len(deltas)]) @ self.axes.axes[: len(deltas)]
         return self._image(start + steps)
 
     def between(self, first: np.ndarray, second: np.ndarray, share: float, path: str = "linear") -> np.ndarray:
-        """Decode the point of a path from the latent ``first`` (share 0) to ``second`` (share 1).
+        """Decode the point of a path from the latent `first` (share 0) to `second` (share 1).
 
         Raises:
-            UserError: Where ``path`` is none of ``latent_space.PATHS``, or ``share`` is not in [0, 1].
+            UserError: If `path` is not in `latent_space.PATHS`, or `share` is not in [0, 1].
         """
         if path not in latent_space.PATHS:
             raise UserError(f"path: expected one of {', '.join(latent_space.PATHS)}, got {path!r}")
@@ -101,15 +101,15 @@ class Explorer:
         return self._image(latent_space.PATHS[path](first, second, np.array([share], "float32"))[0])
 
     def draw(self, sampler: str, temperature: float = 1.0, seed: int = 0, count: int = SAMPLES) -> np.ndarray:
-        """Decode ``count`` draws, (count, H, W, C): the images of ``latent_space.draw`` with the same numbers.
+        """Decode `count` draws, (count, H, W, C): the images of `latent_space.draw` with the same numbers.
 
         Raises:
-            UserError: Where there is no such sampler, it cannot be fitted, or a number is out of its range.
+            UserError: If there is no such sampler, it cannot be fitted, or a number is out of its range.
         """
         if sampler not in self.samplers:
             raise UserError(f"sampler: expected one of {', '.join(self.samplers)}, got {sampler!r}")
         if temperature is None or seed is None or seed < 0:
-            raise UserError(f"expected a temperature and a seed of at least 0, got {temperature} and {seed}")
+            raise UserError(f"temperature, seed: expected numbers of at least 0, got {temperature} and {seed}")
         with self._turn:
             if sampler not in self._fitted:
                 self._fitted[sampler] = self.samplers[sampler]()
@@ -120,7 +120,7 @@ class Explorer:
         """Decode an image file's bytes to the model's size.
 
         Raises:
-            UserError: Where they are no image, with the reason.
+            UserError: If they are not an image, with the reason.
         """
         try:
             return decode_image(data, self.image_shape[0], self.image_shape[-1])
@@ -128,12 +128,12 @@ class Explorer:
             raise UserError(f"This file cannot be read as an image: {error}.") from None
 
     def encode(self, image: np.ndarray) -> np.ndarray:
-        """The posterior mean of an image, (D,)."""
+        """Return the posterior mean of an image, (D,)."""
         with self._turn:
             return self._networks.encode(to_unit_range(image)[None]).mean[0]
 
     def reconstruct(self, image: np.ndarray) -> Reconstruction:
-        """Encode an image, and decode its posterior mean."""
+        """Encode an image and decode its posterior mean."""
         made = self._image(self.encode(image))
         psnr = peak_signal_to_noise(*(to_unit_range(picture)[None] for picture in (image, made)))
         return Reconstruction(image, made, float(ops.convert_to_numpy(psnr)[0]))

@@ -1,4 +1,4 @@
-"""Pictures and messages as HTML: a picture travels inside the answer, so that nothing is fetched after it."""
+"""Pictures and messages as HTML; a picture is embedded, so the browser fetches nothing after it."""
 
 import base64
 import io
@@ -12,12 +12,12 @@ PAPER = 255
 
 
 def figure(image: np.ndarray, caption: str, file_name: str | None = None) -> str:
-    """A picture with a line below it, and a link that saves it as PNG, pixel for pixel.
+    """Return a picture with a caption, and a link that saves it as PNG, pixel for pixel.
 
     Args:
         image: Bytes (H, W, C), C = 1 or 3.
-        caption: What it shows, also for those who cannot see it.
-        file_name: Of the saved file; None for no link.
+        caption: The caption, which is also the alternative text.
+        file_name: The name of the saved file; None for no link.
     """
     source = "data:image/png;base64," + base64.b64encode(png(image)).decode("ascii")
     text, save = escape(caption), ""
@@ -28,39 +28,39 @@ def figure(image: np.ndarray, caption: str, file_name: str | None = None) -> str
 
 
 def heading(title: str) -> str:
-    """The page's heading: text, not Markdown, because it is the name of a folder."""
+    """Return the page's heading: text rather than Markdown, because it is the name of a folder."""
     return f"<h1>{escape(title)}</h1>"
 
 
 def side_by_side(*figures: str) -> str:
-    """Pictures beside each other, on a phone too."""
+    """Return pictures side by side, on a phone too."""
     return f'<div class="beside">{"".join(figures)}</div>'
 
 
 def problem(text: str) -> str:
-    """What went wrong, said aloud by screen readers."""
+    """Return an error message, which screen readers read aloud."""
     return f'<p class="problem" role="alert"><strong>That did not work.</strong> {escape(text)}</p>'
 
 
 def hint(text: str) -> str:
-    """What to do, where a picture will be."""
+    """Return an instruction, in place of a picture."""
     return f'<p class="hint">{escape(text)}</p>'
 
 
 def png(image: np.ndarray) -> bytes:
-    """Encode bytes (H, W, C) quickly rather than tightly: it happens at every move of a slider."""
+    """Encode bytes (H, W, C) as PNG, fast rather than small, because every move of a slider needs one."""
     buffer = io.BytesIO()
     Image.fromarray(displayable(image)).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
 def displayable(image: np.ndarray) -> np.ndarray:
-    """Bytes as Pillow and Gradio want them: (H, W) for grey, (H, W, 3) for colour."""
+    """Return bytes in the shapes of Pillow and Gradio: (H, W) for grey, (H, W, 3) for colour."""
     return image[..., 0] if image.shape[-1] < 3 else image[..., :3]
 
 
 def sheet(images: np.ndarray, columns: int = 4) -> np.ndarray:
-    """Lay out images (N, H, W, C), N a multiple of ``columns``, as one, with thin white lines between them."""
+    """Tile images (N, H, W, C), N a multiple of `columns`, into one, with thin white lines between them."""
     padded = np.pad(images, ((0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=PAPER)
     count, height, width, channels = padded.shape
     rows = padded.reshape(count // columns, columns, height, width, channels).swapaxes(1, 2)

@@ -1,4 +1,4 @@
-"""From a run to its explorer, and to images that the model has not seen."""
+"""The explorer of a run, and images that its model has not seen."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,21 +16,21 @@ HELD_OUT = 12
 
 
 def open_explorer(run: Run, say: Callable[[str], None] = print) -> Explorer:
-    """Load a run's model, and the principal axes of its q(z), fitted to the training images where they are not kept.
+    """Load a run's model and the principal axes of its q(z), which are fitted to the training images if not saved.
 
     Raises:
-        UserError: Where the run has no checkpoint, or its training images are wanted and are not there.
+        UserError: If the run has no checkpoint, or its training images are needed and cannot be read.
     """
     model = run.load_model()
     names = [name for name in SAMPLERS if name != "second_stage" or hasattr(model, "second_stage")]
     samplers = {name: partial(sampling.sampler_of, run, model, name, say=say) for name in names}
-    # Its axes are wanted at once, so that one is fitted now, the others when they are first drawn from.
+    # Fitted now, because the sliders need its axes; the others are fitted at their first draw.
     gaussian = samplers["gaussian"]()
     return Explorer(model, gaussian.principal_axes(), {**samplers, "gaussian": lambda: gaussian})
 
 
 def held_out_images(run: Run, count: int = HELD_OUT, say: Callable[[str], None] = print) -> np.ndarray:
-    """Draw held-out images of a run's data, as bytes (N, H, W, C); none if the data are not there."""
+    """Draw held-out images of a run's data, as bytes (N, H, W, C), N = 0 if the data cannot be read."""
     try:
         source = assembly.open_source(run.config, "validation")
         with reading(source):
@@ -42,5 +42,5 @@ def held_out_images(run: Run, count: int = HELD_OUT, say: Callable[[str], None] 
 
 
 def first_sampler(run: Run) -> str:
-    """Name the sampler that measured best; where none was measured the Gaussian, which the axes are from."""
+    """Return the name of the sampler that was measured best, or of the Gaussian if none was measured."""
     return sampling.choose(run).name if sampling.measured_distances(run) else "gaussian"

@@ -1,7 +1,7 @@
-"""The page of ``gamix-keras explore``, in Gradio: four tabs, each with its controls and its picture.
+"""The page of `gamix-keras explore`, in Gradio: four tabs, each with its controls and its picture.
 
-What is shown is computed by ``Explorer``; what a visitor chose is kept in Gradio's session state. Pictures that follow
-a slider bypass Gradio's queue, and of the moves that come while one is computed only the last counts.
+`Explorer` computes the pictures; Gradio's session state keeps a visitor's choices. Pictures that follow a slider bypass
+Gradio's queue, and of the moves that arrive during a computation only the last counts.
 """
 
 import functools
@@ -17,7 +17,7 @@ from gamix_keras.explore.picker import EVENT, Picker
 
 FOLLOWS = {**EVENT, "show_progress": "hidden", "queue": False}
 WAITS = {**EVENT, "show_progress": "minimal"}
-# Uploads are deleted after this, and when the server ends.
+# Uploads are deleted after this time, and when the server ends.
 KEPT_SECONDS = 3600
 MAX_TEMPERATURE, MAX_SEED = 2.0, 2**31 - 1
 SAMPLERS = {
@@ -36,22 +36,22 @@ SLIDING = (
     "Each slider moves the image along a principal axis of q(z), the one with the most variety first. The unit is a "
     "standard deviation (sd) of q(z): 0 is the start, and few images lie beyond 2 sd. Arrow keys move a slider, too."
 )
-BETWEEN = "Choose two images and slide from one to the other. 0 % and 100 % are what the model makes of the two."
+BETWEEN = "Choose two images and slide from one to the other. 0 % and 100 % are the reconstructions of the two."
 SAMPLING = (
     "Latents are drawn from the sampler and decoded. Temperature scales the noise: 0 gives the most typical image, "
     "1 the fitted variety, more than 1 exaggerates it. The same seed gives the same images."
 )
-RECONSTRUCTING = "The model encodes an image and decodes it again: what is lost on the way is what it does not keep."
+RECONSTRUCTING = "The model encodes an image and decodes it again. The difference is what the latents do not hold."
 
 
 def build_page(explorer: Explorer, title: str, held_out: np.ndarray, sampler: str = "prior") -> gr.Blocks:
     """Lay out the page.
 
     Args:
-        explorer: What computes the pictures.
+        explorer: The explorer that computes the pictures.
         title: The heading.
         held_out: Images to pick from, bytes (N, H, W, C), N = 0 for none.
-        sampler: The one that is chosen at first.
+        sampler: The name of the sampler that is selected at first.
     """
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as page:
         gr.HTML(figures.heading(title))
@@ -180,7 +180,7 @@ def _reconstructed(explorer: Explorer, image: np.ndarray | None) -> str:
 
 
 def _safely(make: Callable[..., str]) -> Callable[..., str]:
-    """Put a mistake where the picture would be."""
+    """Return a function that shows a user's mistake in place of the picture."""
 
     def call(*values: object) -> str:
         try:

@@ -1,4 +1,4 @@
-"""The control that gives the page an image: upload one, or pick one that the model has not seen."""
+"""The control to choose an image: upload one, or pick one that the model has not seen."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,24 +9,24 @@ import numpy as np
 from gamix_keras.config import UserError
 from gamix_keras.explore import figures
 
-# Nothing here may be called from outside of the page; of quick events only the last counts.
+# No event can be called from outside the page; of events in quick succession only the last counts.
 EVENT = {"trigger_mode": "always_last", "api_visibility": "private"}
 COLUMNS = 6
 
 
 class Picker:
-    """An upload button, the held-out images and a preview, in which a file that is no image is told.
-
-    Attributes:
-        state: What `take` made of the image that was chosen last.
+    """An upload button, the held-out images, and a preview, which also shows that a file is not an image.
 
     Args:
-        name: What it is called on the page: ``image A``.
-        read: From a file's bytes to an image; raises UserError.
+        name: The name on the page, such as `image A`.
+        read: A function from a file's bytes to an image, which may raise `UserError`.
         held_out: Images to pick from, bytes (N, H, W, C), N = 0 for none.
-        take: From an image to what `state` keeps of it.
-        first: The held-out image that is chosen at first; None for none.
-        value: What `state` is where none is chosen.
+        take: A function from an image to what `state` keeps of it.
+        first: The index of the held-out image that is selected at first; None for none.
+        value: The value of `state` if no image is chosen.
+
+    Attributes:
+        state: What `take` returned for the image that was chosen last.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Picker:
         )
 
     def on_choice(self, act: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any] | Any) -> None:
-        """Call ``act`` after every choice, but not after a file that is no image."""
+        """Call `act` after every choice of an image, but not after a file that is not one."""
         own = [self.state, self.preview, self._chosen]
         events = [self.upload.upload(self._uploaded, self.upload, own, **EVENT)]
         if self.gallery is not None:

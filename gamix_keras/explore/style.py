@@ -1,11 +1,11 @@
-"""How the page looks: Gradio's own theme with the fonts of the system, so that nothing is loaded from elsewhere."""
+"""The look of the page: Gradio's own theme with the fonts of the system, so nothing is loaded from elsewhere."""
 
 import gradio as gr
 
-# A style element of our own: Gradio rewrites the selectors of what it is given as CSS.
+# A style element, because Gradio rewrites the selectors of CSS that it is given.
 HEAD = """
 <style>
-/* Hidden overflow would make the container what the picture sticks to. */
+/* With hidden overflow the picture would stick to the container. */
 .gradio-container { overflow: clip !important; max-width: 68rem !important; margin: 0 auto !important; }
 .gradio-container .html-container { padding: 0 !important; }
 figure.shown { margin: 0; }
@@ -43,7 +43,7 @@ a.save:focus-visible { outline: 2px solid var(--link-text-color); outline-offset
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's default theme in the fonts of the system."""
+    """Return Gradio's default theme with the fonts of the system."""
     return gr.themes.Default(
         primary_hue="blue", font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")
     )

@@ -1,4 +1,4 @@
-"""A trained decoder where it is used: TensorFlow Serving, ONNX, LiteRT, OpenVINO, and the client of a server.
+"""Export of trained models to TensorFlow Serving, ONNX, OpenVINO and LiteRT, and a client for TensorFlow Serving.
 
 Public names load on first use: `client` needs neither Keras nor TensorFlow.
 """
@@ -6,7 +6,7 @@ Public names load on first use: `client` needs neither Keras nor TensorFlow.
 from importlib import import_module
 from typing import Any
 
-# Most images that a served model gives for one request: bounds the memory that a request can take.
+# The most images that a served model returns for one request, which bounds the memory of a request.
 MOST_IMAGES = 64
 
 _PUBLIC = {
@@ -18,7 +18,7 @@ _PUBLIC = {
     "export_saved_model": "saved_model",
 }
 
-__all__ = ["MOST_IMAGES", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["MOST_IMAGES", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""``python -m gamix_keras.export REQUEST``: how ``export_run`` calls itself under the TensorFlow backend."""
+"""`python -m gamix_keras.export REQUEST`: the process that `export_run` starts to export on the TensorFlow backend."""
 
 import json
 import sys

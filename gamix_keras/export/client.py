@@ -1,12 +1,12 @@
-"""Client of a served model: TensorFlow Serving's REST or gRPC interface, with arrays and pictures on this side.
+"""Client for a model on TensorFlow Serving, over REST or gRPC: it takes and returns arrays and PIL images.
 
     client = Client("http://localhost:8501", "faces")          # grpc://localhost:8500 for gRPC
     images = client.sample(16, seed=0)                          # uint8 (16, H, W, C)
     mean, log_var = client.encode(images)
     client.decode(mean, as_pil=True)[0].save("face.png")
 
-Images travel as PNG, a tenth of the size of numbers in JSON or less. REST needs nothing besides NumPy and Pillow; gRPC
-needs the extra ``serving``. A client may be shared between threads.
+Images are sent as PNG, a tenth of the size of numbers in JSON or less. REST needs only NumPy and Pillow; gRPC needs the
+extra `serving`. Threads may share a client.
 """
 
 import io
@@ -31,19 +31,19 @@ Images = np.ndarray | list[Image.Image]
 class Client:
     """One model on one server.
 
-    Every method raises ``ServingError`` where the server cannot be reached, knows no such model, or refuses.
+    Every method raises `ServingError` if the server cannot be reached, does not have the model, or refuses the request.
 
     Args:
-        address: ``http://HOST:8501``, ``https://...``, or ``grpc://HOST:8500``.
-        model: Its name on the server.
-        version: A version number; None takes what the server thinks newest.
-        label: A label of a version, such as ``stable``, instead of its number.
-        timeout: Seconds that one attempt may take.
-        retries: Further attempts where the server is not there, or too busy; waits double from 0.1 s to 5 s.
-        batch_size: Most images of one request, at most 64; longer calls are split.
+        address: `http://HOST:8501`, `https://...`, or `grpc://HOST:8500`.
+        model: The model's name on the server.
+        version: A version number; None takes the newest on the server.
+        label: A label of a version, such as `stable`, instead of its number.
+        timeout: The seconds that one attempt may take.
+        retries: The number of further attempts if the server is away or too busy; waits double from 0.1 s to 5 s.
+        batch_size: The most images in one request, at most 64; longer calls are split.
 
     Raises:
-        ValueError: For another address, both a version and a label, or a number out of range.
+        ValueError: If the address has another form, both version and label are given, or a number is out of range.
     """
 
     def __init__(
@@ -68,45 +68,45 @@ class Client:
 
     @property
     def latent_dim(self) -> int:
-        """D, as the server's metadata say."""
+        """The number of latents D, from the server's metadata."""
         return self._shapes()[0]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C), as the server's metadata say."""
+        """The shape (H, W, C) of an image, from the server's metadata."""
         return self._shapes()[1]
 
     def is_ready(self) -> bool:
-        """Whether the server answers and has a version of the model to serve; asks once."""
+        """Return whether the server answers and serves a version of the model; it asks once."""
         try:
             return "AVAILABLE" in self._transport.states().values()
         except ServingError:
             return False
 
     def versions(self) -> dict[int, str]:
-        """State of each version that the server knows: START, LOADING, AVAILABLE, UNLOADING or END."""
-        return self._patiently(self._transport.states)
+        """Return the state of each version on the server: START, LOADING, AVAILABLE, UNLOADING or END."""
+        return self._retrying(self._transport.states)
 
     def sample(self, count: int, seed: int | None = None, temperature: float = 1.0, as_pil: bool = False) -> Images:
-        """Draw new images; the same seed gives the same ones, and more of them begin with fewer.
+        """Draw new images. The same seed gives the same images; a larger count adds to them.
 
         Args:
-            count: How many, at least 1.
-            seed: None for others each time.
-            temperature: Factor on the noise, >= 0.
+            count: The number of images, at least 1.
+            seed: The seed of the noise; None gives other images each time.
+            temperature: The factor on the noise, at least 0.
             as_pil: Whether to return PIL images rather than an array.
 
         Returns:
-            uint8 (count, H, W, C), or PIL images.
+            Bytes (count, H, W, C), or PIL images.
 
         Raises:
-            ValueError: Where an argument is out of its range.
+            ValueError: If an argument is out of its range.
         """
         if count < 1 or not 0.0 <= temperature < float("inf"):
             raise ValueError(f"sample: expected count >= 1 and temperature >= 0, got {count!r} and {temperature!r}")
         seed = random.getrandbits(62) if seed is None else seed
         files: list[bytes] = []
-        # Parts of 64 whatever the batch size: it must not change the images.
+        # Always in parts of 64, because the batch size must not change the images.
         for part, start in enumerate(range(0, count, MOST_IMAGES)):
             asked = min(MOST_IMAGES, count - start)
             arguments = {"count": _int32(asked), "seed": _seed(seed, part), "temperature": np.float32([temperature])}
@@ -114,10 +114,10 @@ class Client:
         return _pictures(files, as_pil)
 
     def decode(self, z: np.ndarray, as_pil: bool = False) -> Images:
-        """Decode latents (B, D) to uint8 (B, H, W, C), or to PIL images.
+        """Decode latents (B, D) to bytes (B, H, W, C), or to PIL images.
 
         Raises:
-            ValueError: Where their shape is not (B, D) with the model's D, or a number is not finite.
+            ValueError: If the shape is not (B, D) with the model's D, or a number is not finite.
         """
         z = np.asarray(z, "float32")
         if z.ndim != 2 or not len(z) or z.shape[1] != self.latent_dim:
@@ -131,10 +131,10 @@ class Client:
         """Encode images to mean and log-variance of their posteriors, each (B, D).
 
         Args:
-            images: uint8 (B, H, W, C), or PIL images of that size.
+            images: Bytes (B, H, W, C), or PIL images of that size.
 
         Raises:
-            ValueError: Where they are not bytes of the model's image shape.
+            ValueError: If they are not bytes of the model's image shape.
         """
         pixels = _pixels(images)
         if pixels.dtype != np.uint8 or pixels.shape[1:] != self.image_shape:
@@ -151,10 +151,10 @@ class Client:
         return _pictures([file for part in done for file in part["image_bytes"]], as_pil)
 
     def interpolate(self, first: Any, second: Any, steps: int = 8, as_pil: bool = False) -> Images:
-        """Walk from one image to another in latent space: ``steps`` images, the two reconstructions among them.
+        """Walk from one image to another in latent space: `steps` images, from one reconstruction to the other.
 
         Raises:
-            ValueError: For fewer than 2 steps or more than 64.
+            ValueError: If `steps` is not from 2 to 64.
         """
         if not 2 <= steps <= MOST_IMAGES:
             raise ValueError(f"steps: expected 2 to {MOST_IMAGES}, got {steps!r}")
@@ -178,15 +178,15 @@ class Client:
 
     def _shapes(self) -> tuple[int, tuple[int, ...]]:
         if self._sizes is None:
-            found = self._patiently(self._transport.shapes)
+            found = self._retrying(self._transport.shapes)
             self._sizes = found["decode"]["inputs"]["z"][-1], tuple(found["encode"]["inputs"]["image"][1:])
         return self._sizes
 
     def _call(self, signature: str, arguments: Arrays) -> Arrays:
-        return self._patiently(lambda: self._transport.predict(signature, arguments))
+        return self._retrying(lambda: self._transport.predict(signature, arguments))
 
-    def _patiently(self, attempt: Callable[[], Any]) -> Any:
-        """Try again where the server is away or busy, after waits that double, spread so that clients part."""
+    def _retrying(self, attempt: Callable[[], Any]) -> Any:
+        """Retry while the server is away or busy, after waits that double, with jitter to keep clients apart."""
         for retry in range(self.retries + 1):
             try:
                 return attempt()
@@ -210,9 +210,10 @@ def _int32(value: int) -> np.ndarray:
 
 
 def _seed(seed: int, part: int) -> np.ndarray:
-    """The seed itself for the first images, a number made of both for later parts."""
-    mixed = seed if part == 0 else int(np.random.SeedSequence([abs(seed), part]).generate_state(1, "uint64")[0] >> 1)
-    return np.array([mixed], "int64")
+    """Return the seed of a part: the seed itself for the first, a hash of seed and part for later ones."""
+    if part > 0:
+        seed = int(np.random.SeedSequence([abs(seed), part]).generate_state(1, "uint64")[0] >> 1)
+    return np.array([seed], "int64")
 
 
 def _pixels(images: np.ndarray | Sequence[Image.Image]) -> np.ndarray:

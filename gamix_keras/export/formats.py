@@ -1,11 +1,11 @@
-"""One way in to every format: write, compare with Keras, keep.
+"""Export to every format: write, compare with Keras, keep.
 
     saved_model   OUT/1, OUT/2, ...                              TensorFlow Serving
     onnx          OUT/decoder.onnx, OUT/encoder.onnx             ONNX Runtime
     openvino      OUT/decoder.xml, .bin, OUT/encoder.xml, .bin   OpenVINO
     litert        OUT/decoder.tflite, OUT/encoder.tflite         LiteRT
 
-Names of files in another precision than float32 carry it: decoder-float16.onnx.
+Files in another precision than float32 have it in their name: decoder-float16.onnx.
 """
 
 import os
@@ -45,7 +45,7 @@ class Exported(NamedTuple):
 
     Attributes:
         path: The version directory, or the folder of the files.
-        differences: The largest difference from Keras, by what was compared.
+        differences: The largest difference from Keras, by the name of what was compared.
     """
 
     path: Path
@@ -53,10 +53,10 @@ class Exported(NamedTuple):
 
 
 def check_request(format: str, precision: str = "float32") -> None:
-    """Refuse what cannot be exported here.
+    """Check that a format can be written here in a precision.
 
     Raises:
-        UserError: For an unknown format, a precision that it has not, or a package that is missing.
+        UserError: If the format is unknown, does not have the precision, or needs a package that is not installed.
     """
     if format not in FORMATS:
         raise UserError(f"--format: expected one of {', '.join(FORMATS)}, got {format!r}")
@@ -65,7 +65,8 @@ def check_request(format: str, precision: str = "float32") -> None:
     missing = [name for name in PACKAGES[format] if find_spec(name) is None]
     if missing:
         remedy = "tensorflow" if missing == ["tensorflow"] else f'"gamix_keras[{format}]"'
-        raise UserError(f"--format: {format} needs {', '.join(missing)}, which is missing; pip install {remedy}")
+        packages = ", ".join(missing)
+        raise UserError(f"--format: expected {packages} for {format}, which is not installed; pip install {remedy}")
 
 
 def export_model(
@@ -79,19 +80,21 @@ def export_model(
     origin: Mapping[str, object] | None = None,
     samples: "Mapping[str, np.ndarray] | None" = None,
 ) -> Exported:
-    """Export a trained VAE on the TensorFlow backend; for a run of any backend see ``export_run``.
+    """Export a trained VAE on the TensorFlow backend; for a run of any backend see `export_run`.
 
     Args:
-        model: The model. Where it keeps averaged weights, these are exported.
-        format: One of ``FORMATS``.
-        out: Where to, see above.
-        precision: Of the files, see ``PRECISIONS``.
-        sampler, version, origin: Of ``saved_model``, see ``export_saved_model``.
-        samples: Typical inputs of ``decoder`` and ``encoder``, which int8 wants.
+        model: The model. If it keeps averaged weights, these are exported.
+        format: One of `FORMATS`.
+        out: The directory to write to, see above.
+        precision: The precision of the files, see `PRECISIONS`.
+        sampler: For `saved_model`: the sampler of `sample_png`, see `export_saved_model`.
+        version: For `saved_model`: the number of the version; None takes the next.
+        origin: For `saved_model`: what the model card says about the model's origin.
+        samples: Typical inputs of `decoder` and `encoder`, which int8 needs.
 
     Raises:
-        UserError: For a request that cannot be met.
-        ParityError: Where the result differs from Keras by more than ``parity.TOLERANCES``; nothing is written then.
+        UserError: If the request is not possible, see `check_request`.
+        ParityError: If the result differs from Keras by more than `parity.TOLERANCES`; then nothing is written.
     """
     check_request(format, precision)
     if format == "saved_model":
@@ -118,13 +121,13 @@ def _export_files(
     with hidden_folder(out) as folder, model.averaged(), quiet():
         networks = inference_networks(model)
         inputs = parity.probes(networks)
-        wanted = parity.expected(networks, inputs)
+        expected = parity.expected(networks, inputs)
         for half, (function, spec) in networks.functions().items():
             file = folder / f"{half}{ending}{writer.SUFFIX}"
             writer.write(function, spec, file, precision, samples.get(half))
             limit = parity.TOLERANCES[precision]
-            differences[file.name] = parity.check(file.name, writer.runner(file), inputs[half], wanted[half], limit)
-        # The weights (.bin) before the .xml that names them.
+            differences[file.name] = parity.check(file.name, writer.runner(file), inputs[half], expected[half], limit)
+        # In order of names: weights (.bin) come before the .xml that refers to them.
         for file in sorted(folder.iterdir()):
             os.replace(file, out / file.name)
     return Exported(out, differences)

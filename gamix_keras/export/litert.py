@@ -12,17 +12,17 @@ SUFFIX = ".tflite"
 
 
 def write(function: Callable, spec: tf.TensorSpec, path: Path, precision: str, samples: np.ndarray | None) -> None:
-    """Write one half of a model; whatever the precision inside, inputs and outputs are float32.
+    """Write one half of a model. Inputs and outputs are float32 in every precision.
 
     Args:
-        function: A tensor to tensors by name.
-        spec: What it takes.
-        path: The file.
+        function: The function to write, from a tensor to tensors by name.
+        spec: The shape and type of its input.
+        path: The file to write.
         precision: `float16` halves the weights; `int8` quantises weights and activations to 8 bits.
         samples: Typical inputs, from which `int8` learns the ranges of the activations.
 
     Raises:
-        ValueError: For int8 without samples.
+        ValueError: If there are no samples for int8.
     """
     graph = tf.function(function, input_signature=(spec,), autograph=False).get_concrete_function()
     module = tf.Module()
@@ -39,12 +39,12 @@ def write(function: Callable, spec: tf.TensorSpec, path: Path, precision: str, s
 
 def _one_by_one(samples: np.ndarray | None) -> Callable[[], Iterator[list[np.ndarray]]]:
     if samples is None or not len(samples):
-        raise ValueError("representative: expected typical inputs for int8, got none")
+        raise ValueError("samples: expected typical inputs for int8, got none")
     return lambda: ([sample[None]] for sample in samples)
 
 
 def runner(path: Path, threads: int = 0) -> Runner:
-    """Load a file on the CPU. ``threads`` 0 leaves the number to LiteRT."""
+    """Load a file on the CPU. With `threads` 0, LiteRT chooses the number of threads."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=threads or None)
@@ -53,7 +53,7 @@ def runner(path: Path, threads: int = 0) -> Runner:
     shapes: list[tuple[int, ...]] = [()]
 
     def run(values: np.ndarray) -> dict[str, np.ndarray]:
-        # Memory is planned anew for another batch size only: the signature's own call would do so every time.
+        # Plans memory for a new batch size only; the signature's own call would do so every time.
         if shapes[-1] != values.shape:
             interpreter.resize_tensor_input(given["index"], values.shape)
             interpreter.allocate_tensors()

@@ -1,4 +1,4 @@
-"""The README.md beside an exported version: what it is, what it can be asked for, and how."""
+"""The README.md of an exported version: what the model is, its signatures, and example requests."""
 
 import base64
 import json
@@ -20,14 +20,14 @@ def model_card(
     outputs: Mapping[str, Mapping[str, tf.TensorSpec]],
     difference: float,
 ) -> str:
-    """Return the text.
+    """Return the text of a model card.
 
     Args:
-        name: Name that the server knows the model by.
-        origin: Where the model comes from, by name.
-        signatures: What it can be asked for.
-        outputs: What each signature gives.
-        difference: Largest one from Keras that was measured.
+        name: The model's name on the server.
+        origin: Facts about the model's origin, by name.
+        signatures: The signatures of the model.
+        outputs: The outputs of each signature.
+        difference: The largest measured difference from Keras.
     """
     lines = [f"# {name}", "", "An image VAE as a TensorFlow SavedModel, for TensorFlow Serving.", ""]
     lines += [f"- {key}: {value}" for key, value in origin.items()]
@@ -41,16 +41,22 @@ def model_card(
 
 
 def _described(spec: tf.TensorSpec, name: str | None = None) -> str:
-    sizes = "any shape" if spec.shape.rank is None else ["B" if size is None else size for size in spec.shape]
-    shape = sizes if isinstance(sizes, str) else f"({', '.join(map(str, sizes))}{',' * (len(sizes) == 1)})"
-    return f"`{name or spec.name}` {spec.dtype.name} {shape}"
+    return f"`{name or spec.name}` {spec.dtype.name} {_shape(spec.shape)}"
+
+
+def _shape(shape: tf.TensorShape) -> str:
+    if shape.rank is None:
+        return "any shape"
+    sizes = ["B" if size is None else str(size) for size in shape]
+    return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
 
 
 def _notes() -> list[str]:
     return [
         "`count`, `seed`, `temperature` and `steps` are scalars, or vectors with an entry for each of several",
-        "requests: the answer then has a row for each, filled up with empty strings to the longest. Send vectors, of",
-        f"length 1 if need be, to a server that batches requests. No request gets more than {MOST_IMAGES} images.",
+        "requests; the answer to a vector has a row for each, padded with empty strings to the longest. Send vectors,",
+        "of length 1 for a single request, to a server that batches requests. A request gets at most",
+        f"{MOST_IMAGES} images.",
         "",
     ]
 
@@ -68,7 +74,7 @@ def _examples(name: str, signatures: Mapping[str, Signature]) -> list[str]:
 
 
 def _json(value: object) -> object:
-    """Lists as JSON has them, cut after a few numbers; bytes as base64."""
+    """Return a value for JSON: lists cut after a few numbers, bytes as base64."""
     if isinstance(value, list):
         shown = [_json(entry) for entry in value[:_SHOWN_NUMBERS]]
         return [*shown, "..."] if len(value) > _SHOWN_NUMBERS else shown

@@ -1,6 +1,6 @@
-"""The two halves of a trained VAE as TensorFlow functions in float32: what every format exports.
+"""The encoder and the decoder of a trained VAE as TensorFlow functions in float32, which every format exports.
 
-The encoder gives mean and log-variance and draws nothing, so the graphs hold no random operation.
+The encoder returns mean and log-variance and does not sample, so the graphs have no random operation.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,11 +19,11 @@ class Networks(NamedTuple):
     """Encoder and decoder of a model.
 
     Attributes:
-        encode: images (B, H, W, C) in [-1, 1] to {"mean", "log_var"}, each (B, D).
-        decode: latents (B, D) to {"image"}: (B, H, W, C) in [-1, 1].
-        latent_dim: D.
-        image_shape: (H, W, C).
-        variables: what the two read.
+        encode: A function from images (B, H, W, C) in [-1, 1] to {"mean", "log_var"}, each (B, D).
+        decode: A function from latents (B, D) to {"image"}, (B, H, W, C) in [-1, 1].
+        latent_dim: The number of latents D.
+        image_shape: The shape (H, W, C) of an image.
+        variables: The variables that both functions read.
     """
 
     encode: Callable[[tf.Tensor], dict[str, tf.Tensor]]
@@ -33,17 +33,17 @@ class Networks(NamedTuple):
     variables: list[tf.Variable]
 
     def functions(self) -> dict[str, tuple[Callable, tf.TensorSpec]]:
-        """Each half by its name, with the float32 input that it takes; the batch size is open."""
+        """Return each half by its name, with the spec of its float32 input, whose batch size is open."""
         latents = tf.TensorSpec((None, self.latent_dim), tf.float32, name="z")
         images = tf.TensorSpec((None, *self.image_shape), tf.float32, name="image")
         return {"decoder": (self.decode, latents), "encoder": (self.encode, images)}
 
 
 def inference_networks(model: keras.Model) -> Networks:
-    """Return the halves of a VAE, as float32 copies where it computes in another precision.
+    """Return the halves of a VAE, as float32 copies if it computes in another precision.
 
     Raises:
-        ValueError: Where Keras runs on another backend than TensorFlow.
+        ValueError: If Keras runs on another backend than TensorFlow.
     """
     if keras.config.backend() != "tensorflow":
         raise ValueError(f"model: expected one on the TensorFlow backend, got {keras.config.backend()}; see export_run")
@@ -61,9 +61,9 @@ def inference_networks(model: keras.Model) -> Networks:
 
 
 def float32_copy(network: keras.Model) -> keras.Model:
-    """Return the network itself where all of it computes in float32, else a copy that does, with its weights.
+    """Return the network itself if all of it computes in float32, else a float32 copy with its weights.
 
-    Other runtimes know no bfloat16 (ONNX), or round where the model was trained with care.
+    Other runtimes have no bfloat16 (ONNX), or round in places in which training does not.
     """
     config = keras.saving.serialize_keras_object(network)
     in_float32 = _in_float32(config)

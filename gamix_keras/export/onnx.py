@@ -1,4 +1,4 @@
-"""ONNX files for ONNX Runtime and the many that read them; written by tf2onnx, images stay channels-last."""
+"""ONNX files, written by tf2onnx, for ONNX Runtime and others. Images stay channels-last."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".onnx"
 
-# Set 17 is what ONNX Runtime 1.12 of 2022, and all after it, can read.
+# ONNX Runtime 1.12 (2022) and later read operator set 17.
 _OPSET = 17
 
 
@@ -22,11 +22,11 @@ def write(function: Callable, spec: tf.TensorSpec, path: Path, precision: str, s
     """Write one half of a model; float16 keeps float32 inputs and outputs.
 
     Args:
-        function: A tensor to tensors by name.
-        spec: What it takes.
-        path: The file.
-        precision: float32 or float16.
-        samples: Not used here.
+        function: The function to write, from a tensor to tensors by name.
+        spec: The shape and type of its input.
+        path: The file to write.
+        precision: `float32` or `float16`.
+        samples: Not used.
     """
     import onnx
     import tf2onnx
@@ -45,13 +45,13 @@ def _halved(model: "onnx.ModelProto") -> "onnx.ModelProto":
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     halved = OnnxModel(convert_float_to_float16(model, keep_io_types=True))
-    # The converter puts its casts last, where the format wants every node after those that it reads.
+    # The converter appends its casts, but the format requires every node to come after its inputs.
     halved.topological_sort()
     return halved.model
 
 
 def runner(path: Path, threads: int = 0) -> Runner:
-    """Load a file on the CPU. ``threads`` 0 takes one for each core."""
+    """Load a file on the CPU. With `threads` 0, there is one thread per core."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

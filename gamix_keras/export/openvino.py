@@ -1,4 +1,4 @@
-"""OpenVINO's intermediate representation (.xml and .bin), by its own reader of SavedModels."""
+"""OpenVINO's intermediate representation (.xml and .bin), converted by its own reader of SavedModels."""
 
 import tempfile
 from collections.abc import Callable
@@ -13,14 +13,14 @@ SUFFIX = ".xml"
 
 
 def write(function: Callable, spec: tf.TensorSpec, path: Path, precision: str, samples: np.ndarray | None) -> None:
-    """Write one half of a model; float16 halves the weights, inputs and outputs stay float32.
+    """Write one half of a model. float16 halves the weights; inputs and outputs stay float32.
 
     Args:
-        function: A tensor to tensors by name.
-        spec: What it takes.
-        path: The .xml file; the .bin file with the weights is written beside it.
-        precision: float32 or float16.
-        samples: Not used here.
+        function: The function to write, from a tensor to tensors by name.
+        spec: The shape and type of its input.
+        path: The .xml file to write; the .bin file with the weights is written beside it.
+        precision: `float32` or `float16`.
+        samples: Not used.
     """
     import openvino
 
@@ -29,15 +29,15 @@ def write(function: Callable, spec: tf.TensorSpec, path: Path, precision: str, s
     module.weights = list(graph.graph.variables)
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures={"serving_default": graph})
-        # Not convert_model: it would report the conversion to its makers.
+        # Not convert_model, which sends telemetry.
         model = openvino.Core().read_model(folder)
         openvino.save_model(model, path, compress_to_fp16=precision == "float16")
-        # Its weights are mapped from the folder, which goes away.
+        # Unmaps the weights before their folder is deleted.
         del model
 
 
 def runner(path: Path, threads: int = 0) -> Runner:
-    """Load a file on the CPU, in float32: by itself OpenVINO would choose bfloat16 where the processor has it."""
+    """Load a file on the CPU, in float32. By default OpenVINO takes bfloat16 if the processor has it."""
     import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}

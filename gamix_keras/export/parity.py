@@ -1,4 +1,4 @@
-"""Whether an exported file computes what the Keras model does."""
+"""Comparison of an exported file with the Keras model."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,23 +6,23 @@ import numpy as np
 
 from gamix_keras.export.networks import Networks
 
-# Largest |difference| of each precision, in units of the larger of 1 and the largest value that Keras gives.
+# The largest |difference| in each precision, relative to the largest |value| in Keras, or to 1 if that is less.
 TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "int8": 0.25}
 Runner = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 class ParityError(RuntimeError):
-    """An export that computes something else than its model; it is not written."""
+    """An export that does not compute what its model does; it is not written."""
 
 
 def probes(networks: Networks, count: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return inputs to compare on: latents from the prior for `decoder`, and what they decode to for `encoder`."""
+    """Return inputs to compare on: latents from the prior for `decoder`, and their images for `encoder`."""
     z = np.random.default_rng(seed).standard_normal((count, networks.latent_dim), dtype="float32")
     return {"decoder": z, "encoder": networks.decode(z)["image"].numpy()}
 
 
 def expected(networks: Networks, inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Return what Keras itself makes of the probes."""
+    """Return Keras's own outputs for the probes."""
     functions = networks.functions()
     return {
         name: {output: value.numpy() for output, value in functions[name][0](values).items()}
@@ -31,20 +31,20 @@ def expected(networks: Networks, inputs: Mapping[str, np.ndarray]) -> dict[str, 
 
 
 def check(name: str, run: Runner, inputs: np.ndarray, wanted: Mapping[str, np.ndarray], tolerance: float) -> float:
-    """Compare an export with Keras on all its inputs at once, and on the first alone.
+    """Compare an export with Keras on a batch of inputs, and on the first input only.
 
     Args:
-        name: What is compared, for the message.
-        run: Calls the export.
-        inputs: A batch.
-        wanted: What Keras gives for it, by output.
-        tolerance: Largest difference, see `TOLERANCES`.
+        name: The name of what is compared, for the message.
+        run: A function that runs the export.
+        inputs: A batch of inputs.
+        wanted: Keras's outputs for the batch, by name.
+        tolerance: The largest difference allowed, see `TOLERANCES`.
 
     Returns:
         The largest absolute difference.
 
     Raises:
-        ParityError: Where it is larger, or an output is missing or of another shape.
+        ParityError: If a difference is larger, or an output is missing or has another shape.
     """
     found = 0.0
     for count in (len(inputs), 1):

@@ -1,4 +1,4 @@
-"""Exporters announce and warn about what they do; none of it is for the user."""
+"""Silence for exporters, whose announcements and warnings are not for the user."""
 
 import logging
 import warnings
@@ -10,7 +10,7 @@ _LOGGERS = ("tensorflow", "tf2onnx", "absl", "onnxruntime")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let errors through, and nothing less."""
+    """Hide warnings and log messages below errors."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,7 +1,7 @@
-"""Export of a run of any backend: its checkpoint is rebuilt under TensorFlow, if need be in another process.
+"""Export of a run of any backend: its checkpoint is loaded on TensorFlow, in another process if necessary.
 
-A process has one Keras backend for good. Where it is TensorFlow the export happens right here, otherwise in
-``python -m gamix_keras.export``, which reads an ``ExportRequest`` and writes an ``Exported``, both as JSON.
+A process cannot change its Keras backend. If it is TensorFlow, the export runs in this process, otherwise in
+`python -m gamix_keras.export`, which reads an `ExportRequest` and prints an `Exported`, both as JSON.
 """
 
 import dataclasses
@@ -22,22 +22,23 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-# Typical inputs for int8; more of them change its ranges little.
+# The number of typical inputs for int8; more of them change its ranges little.
 SAMPLES = 100
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What is wanted.
+    """A request for an export.
 
     Attributes:
-        run: Directory of the run.
-        format, precision: See ``formats``.
-        out: Where to.
-        sampler: What ``sample_png`` draws from, a name of ``gamix_keras.samplers.SAMPLERS``; None takes the best one
-            that was measured, or the prior.
-        version: Number of the version directory; None takes the next.
-        checkpoint: Which one, see ``Run.at``.
+        run: The directory of the run.
+        format: The format, see `formats.FORMATS`.
+        out: The directory to write to.
+        precision: The precision, see `formats.PRECISIONS`.
+        sampler: The sampler of `sample_png`, a name in `gamix_keras.samplers.SAMPLERS`; None takes the one that was
+            measured best, or the prior.
+        version: The number of the version directory; None takes the next.
+        checkpoint: The checkpoint, see `Run.at`.
     """
 
     run: str
@@ -59,17 +60,20 @@ def export_run(
     version: int | None = None,
     checkpoint: str | int = "latest",
 ) -> Exported:
-    """Export the model of a run; for the arguments see ``ExportRequest``.
+    """Export the model of a run.
 
     Args:
-        run: Directory of the run, of any backend.
-        format: ``saved_model``, ``onnx``, ``openvino`` or ``litert``.
-        out: ``saved_models/NAME`` where it is not given, with NAME that of the run.
-        precision, sampler, version, checkpoint: See ``ExportRequest``.
+        run: The directory of the run, of any backend.
+        format: `saved_model`, `onnx`, `openvino` or `litert`.
+        out: The directory to write to; None is `saved_models/NAME`, with the name of the run.
+        precision: `float32`, `float16` or `int8`, if the format has it.
+        sampler: For `saved_model`: the sampler of `sample_png`; None takes the one measured best, or the prior.
+        version: For `saved_model`: the number of the version directory; None takes the next.
+        checkpoint: `latest`, `best` or an epoch.
 
     Raises:
-        UserError: Where there is no run, no checkpoint, or the request cannot be met; nothing is written then.
-        RuntimeError: Where the export fails, or differs from Keras.
+        UserError: If there is no run or no checkpoint, or the request is not possible; then nothing is written.
+        RuntimeError: If the export fails, or differs from Keras.
     """
     out = Path("saved_models", Path(run).resolve().name) if out is None else out
     request = ExportRequest(os.fspath(run), format, os.fspath(out), precision, sampler, version, str(checkpoint))
@@ -77,7 +81,9 @@ def export_run(
     _check_run(Run.open(run).at(checkpoint))
     import keras
 
-    return carry_out(request) if keras.config.backend() == "tensorflow" else _elsewhere(request)
+    if keras.config.backend() == "tensorflow":
+        return carry_out(request)
+    return _in_new_process(request)
 
 
 def _check_run(run: Run) -> None:
@@ -107,7 +113,7 @@ def _say(line: str) -> None:
 
 
 def _origin(run: Run, sampler: str) -> dict[str, object]:
-    """What the model card says; no path, which may be private."""
+    """Return what the model card says, without paths, which may be private."""
     config, versions = run.config, provenance.versions()
     epoch, _ = run.checkpoint()
     return {
@@ -122,7 +128,7 @@ def _origin(run: Run, sampler: str) -> dict[str, object]:
 
 
 def _samples(run: Run, model: "keras.Model") -> "Mapping[str, np.ndarray]":
-    """Held-out images; their latents, and as many from the prior: the decoder meets both, and their ranges differ."""
+    """Return held-out images, and for the decoder their latents and as many from the prior, whose ranges differ."""
     import keras
     import numpy as np
 
@@ -136,8 +142,8 @@ def _samples(run: Run, model: "keras.Model") -> "Mapping[str, np.ndarray]":
     return {"encoder": images, "decoder": np.concatenate([latents, drawn])}
 
 
-def _elsewhere(request: ExportRequest) -> Exported:
-    """Export in a new process on the TensorFlow backend; its complaints become ours."""
+def _in_new_process(request: ExportRequest) -> Exported:
+    """Export in a new process on the TensorFlow backend, and raise its errors here."""
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [sys.executable, "-m", "gamix_keras.export", json.dumps(dataclasses.asdict(request))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -145,8 +151,9 @@ def _elsewhere(request: ExportRequest) -> Exported:
     if "mistake" in answer:
         raise UserError(answer["mistake"])
     if "path" not in answer:
-        told = answer.get("failure") or "\n".join(done.stderr.splitlines()[-5:]) or f"exit status {done.returncode}"
-        raise RuntimeError(f"the export under TensorFlow failed: {told}")
+        last_lines = "\n".join(done.stderr.splitlines()[-5:])
+        reason = answer.get("failure") or last_lines or f"exit status {done.returncode}"
+        raise RuntimeError(f"the export under TensorFlow failed: {reason}")
     return Exported(Path(answer["path"]), answer["differences"])
 
 
@@ -158,7 +165,7 @@ def _last_json(text: str) -> dict[str, Any]:
 
 
 def answer(argument: str) -> dict[str, Any]:
-    """What ``python -m gamix_keras.export`` prints for a request, all in plain values."""
+    """Return what `python -m gamix_keras.export` prints for a request, in plain values."""
     try:
         path, differences = carry_out(ExportRequest(**json.loads(argument)))
     except UserError as error:

@@ -1,4 +1,4 @@
-"""SavedModel: what TensorFlow Serving serves. Core operations only; neither Keras nor Python is needed to run it."""
+"""SavedModels for TensorFlow Serving, of core operations: they run without Keras and without Python."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -27,21 +27,21 @@ def export_saved_model(
     version: int | None = None,
     origin: Mapping[str, object] | None = None,
 ) -> tuple[Path, float]:
-    """Write the next version directory below ``out``, with all of `signatures`, a model card and warm-up requests.
+    """Write the next version directory in `out`, with all of `signatures`, a model card and warm-up requests.
 
     Args:
-        model: A trained VAE on the TensorFlow backend. Where it keeps averaged weights, these are exported.
-        out: Directory of the versions; its name is the model's.
-        sampler: What `sample_png` draws from; the prior where there is none.
-        version: Its number; None takes the next one.
-        origin: What the model card says of where the model comes from.
+        model: A trained VAE on the TensorFlow backend. If it keeps averaged weights, these are exported.
+        out: The directory of the versions; its name is the model's.
+        sampler: The sampler of `sample_png`; None is the prior.
+        version: The number of the version; None takes the next one.
+        origin: Facts about the model's origin for the model card, by name.
 
     Returns:
         The version directory, and the largest difference from Keras over `decode_float` and the encoder.
 
     Raises:
-        UserError: Where the version is used already.
-        ParityError: Where the written graph differs from Keras by more than 1e-5; nothing is left behind then.
+        UserError: If the version exists already.
+        ParityError: If the written graph differs from Keras by more than 1e-5; then nothing is written.
     """
     out = Path(out)
     differences = []
@@ -67,7 +67,7 @@ def _write(folder: Path, name: str, model: keras.Model, sampler: Sampler | None,
 
 
 def concrete_functions(declared: Mapping[str, Signature]) -> dict[str, Any]:
-    """Trace every signature once; those that share a function share the trace."""
+    """Trace the functions of signatures, each function once."""
     traced: dict[Callable, Any] = {}
     for signature in declared.values():
         if signature.function not in traced:
@@ -80,16 +80,16 @@ def save(folder: Path, functions: Mapping[str, Any], variables: list[tf.Variable
     """Write functions as the signatures of a SavedModel, with the variables that they read."""
     module = tf.Module()
     module.weights = variables
-    # Without debug information: it holds paths of the machine that wrote it.
+    # Without debug information, which contains paths of this machine.
     options = tf.saved_model.SaveOptions(save_debug_info=False)
     tf.saved_model.save(module, str(folder), signatures=dict(functions), options=options)
 
 
 def _compare(folder: Path, networks: Networks) -> float:
-    """Load what was written, and compare it with Keras."""
+    """Load the written SavedModel, compare it with Keras, and return the largest difference."""
     loaded = tf.saved_model.load(str(folder)).signatures
     inputs = parity.probes(networks)
-    # `encode` takes bytes: the probes are rounded to some first.
+    # Rounds the probes first, because `encode` takes bytes.
     pixels = ((inputs["encoder"] + 1.0) * 127.5).round().astype("uint8")
     inputs["encoder"] = (pixels / 127.5 - 1.0).astype("float32")
     wanted = parity.expected(networks, inputs)
@@ -106,11 +106,11 @@ def _runner(function: Callable, argument: str) -> parity.Runner:
 
 
 def runner(folder: str | os.PathLike) -> parity.Runner:
-    """Load a version directory, and call its ``decode_float`` with latents."""
+    """Load a version directory, and return its `decode_float` as a function of latents."""
     return _runner(tf.saved_model.load(str(folder)).signatures["decode_float"], "z")
 
 
 def graph_runner(networks: Networks) -> parity.Runner:
-    """Call the decoder's graph without a SavedModel around it: what the others are compared with."""
+    """Return the decoder's graph without a SavedModel as a function of latents, for comparison with the others."""
     function, spec = networks.functions()["decoder"]
     return _runner(tf.function(function, input_signature=(spec,), autograph=False).get_concrete_function(), "z")

@@ -1,4 +1,4 @@
-"""What a served model can be asked for: the signatures of the SavedModel, each with an example request.
+"""The signatures of a SavedModel, each with an example request.
 
     serving_default, decode   z (B, D)                            -> image (B, H, W, C) bytes
     decode_float              z (B, D)                            -> image (B, H, W, C) in [-1, 1]
@@ -8,9 +8,9 @@
     reconstruct_png           image_bytes (B,)                    -> image_bytes (B,)
     interpolate_png           first_bytes, second_bytes, steps    -> image_bytes (..., steps)
 
-`count` and `steps` may be scalars, or vectors of several requests (R,): the answer then has a row for each, filled up
-with empty strings to the longest. A server that batches requests needs the vectors, because it joins along the first
-axis.
+`count` and `steps` may be scalars, or vectors of several requests (R,). The answer to a vector has a row for each,
+padded with empty strings to the longest. A server that batches requests needs the vectors, because it joins along the
+first axis.
 """
 
 from collections.abc import Callable
@@ -28,10 +28,10 @@ class Signature(NamedTuple):
     """One way to call the served model.
 
     Attributes:
-        function: Tensors by name to tensors by name.
-        inputs: What it takes.
-        meaning: What it does, in a line.
-        example: Arguments for a call of it.
+        function: A function from tensors by name to tensors by name.
+        inputs: The specs of its inputs.
+        meaning: What it does, in one line.
+        example: The arguments of an example call.
     """
 
     function: Callable[..., dict[str, tf.Tensor]]
@@ -44,8 +44,8 @@ def signatures(networks: Networks, sampler: Sampler) -> dict[str, Signature]:
     """Return every signature by its name.
 
     Args:
-        networks: The halves of the model.
-        sampler: What `sample_png` draws latents from.
+        networks: The encoder and the decoder of the model.
+        sampler: The sampler that `sample_png` draws latents from.
     """
     return {**_of_latents(networks), **_of_samples(networks, sampler), **_of_images(networks)}
 
@@ -85,12 +85,12 @@ def _of_samples(networks: Networks, sampler: Sampler) -> dict[str, Signature]:
         return {"image_bytes": _rows(networks.decode(z)["image"], counts, tf.shape(count))}
 
     example = {"count": np.array([1], "int32"), "seed": np.array([0], "int64"), "temperature": np.ones(1, "float32")}
-    text = f"new images, 1 to {MOST_IMAGES} of a request; the seed fixes them, and more of them begin with fewer"
+    text = f"new images, 1 to {MOST_IMAGES} per request; a seed gives the same images, and a larger count adds to them"
     return {"sample_png": Signature(sample_png, inputs, text, example)}
 
 
 def _noise(seed: tf.Tensor, size: int) -> tf.Tensor:
-    """Always as many rows: so an image depends on the seed and its number alone, not on the rest of the batch."""
+    """Draw noise of a fixed number of rows, so an image depends on the seed and its number, and not on the batch."""
     return tf.random.stateless_normal([MOST_IMAGES, size], tf.stack([seed, tf.zeros_like(seed)]))
 
 
@@ -137,7 +137,7 @@ def _of_images(networks: Networks) -> dict[str, Signature]:
 
 
 def _rows(decoded: tf.Tensor, counts: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """Lay the images of all requests out by request: the shape of the request, then its longest count."""
+    """Arrange the PNG files of all requests in rows: the shape of the requests, then the largest count."""
     rows = tf.RaggedTensor.from_row_lengths(images.to_png(decoded), counts, validate=False).to_tensor("")
     return tf.reshape(rows, tf.concat([shape, tf.shape(rows)[1:]], axis=0))
 

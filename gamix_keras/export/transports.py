@@ -1,6 +1,6 @@
-"""TensorFlow Serving's two interfaces, each as the same three questions: predict, shapes of the inputs, states.
+"""TensorFlow Serving's interfaces, REST and gRPC, behind the same three methods: predict, shapes, states.
 
-REST speaks the columnar form, ``{"signature_name": ..., "inputs": {name: value}}``; bytes travel as base64.
+REST requests are in the columnar form, `{"signature_name": ..., "inputs": {name: value}}`, with bytes as base64.
 """
 
 import base64
@@ -18,30 +18,25 @@ _LONGEST_MESSAGE = 400
 
 
 class ServingError(RuntimeError):
-    """The server cannot be reached, or refuses a request."""
+    """Raised if the server cannot be reached or refuses a request."""
 
 
 class Unavailable(ServingError):
-    """The server is away or too busy; it may help to try again."""
+    """Raised if the server is away or too busy, so a retry may succeed."""
 
 
 class Transport:
-    """Interface.
-
-    Args:
-        address: With its scheme.
-        model, version, label, timeout: See ``serving.Client``.
-    """
+    """The interface of both; see `Client` for the arguments."""
 
     def __init__(self, address: str, model: str, version: int | None, label: str | None, timeout: float) -> None:
         self.address, self.model, self.version, self.label, self.timeout = address, model, version, label, timeout
 
     def predict(self, signature: str, arguments: Arrays) -> Arrays:
-        """Call a signature."""
+        """Call a signature with arguments by name and return its outputs by name."""
         raise NotImplementedError
 
     def shapes(self) -> dict[str, dict[str, dict[str, list[int]]]]:
-        """Return the shape of each input by signature, ``"inputs"`` and name; -1 is open."""
+        """Return the shape of each input by signature, `"inputs"` and name; -1 is an open dimension."""
         raise NotImplementedError
 
     def states(self) -> dict[int, str]:
@@ -49,11 +44,11 @@ class Transport:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
 
 
 class RestTransport(Transport):
-    """HTTP with JSON, over one kept connection for each thread."""
+    """HTTP with JSON, over one persistent connection per thread."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -97,7 +92,7 @@ class RestTransport(Transport):
             raise Unavailable(f"{self.address}: {reason}") from error
         if status != 200:
             kind = Unavailable if status in _BUSY else ServingError
-            raise kind(f"{self.address}: model {self.model}: HTTP {status}: {_told(text)}")
+            raise kind(f"{self.address}: model {self.model}: HTTP {status}: {_message(text)}")
         return _parsed(text, self.address)
 
     def _exchange(self, method: str, path: str, body: str | None) -> tuple[int, bytes]:
@@ -105,7 +100,7 @@ class RestTransport(Transport):
         try:
             return self._once(method, path, body)
         except (ConnectionError, http.client.BadStatusLine):
-            # A server closes connections that were idle: try a new one before it counts as a failure.
+            # A server closes idle connections: a new one is tried before this counts as a failure.
             self.close()
             if not kept:
                 raise
@@ -122,10 +117,10 @@ class RestTransport(Transport):
 
 
 class GrpcTransport(Transport):
-    """gRPC on the official stubs.
+    """gRPC with the official stubs.
 
     Raises:
-        ServingError: Where these are not installed.
+        ServingError: If the stubs are not installed.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -134,7 +129,7 @@ class GrpcTransport(Transport):
             import grpc
             from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
         except ImportError as error:
-            raise ServingError(f'{self.address}: gRPC needs: pip install "gamix_keras[serving]" ({error})') from None
+            raise ServingError(f'{self.address}: gRPC: pip install "gamix_keras[serving]" ({error})') from None
         unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.insecure_channel(self.address.removeprefix("grpc://"), options=unlimited)
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
@@ -192,8 +187,8 @@ class GrpcTransport(Transport):
             return method(request, timeout=self.timeout)
         except grpc.RpcError as error:
             kind = Unavailable if error.code() in busy else ServingError
-            told = " ".join(str(error.details()).split())[:_LONGEST_MESSAGE]
-            raise kind(f"{self.address}: model {self.model}: {error.code().name}: {told}") from error
+            message = " ".join(str(error.details()).split())[:_LONGEST_MESSAGE]
+            raise kind(f"{self.address}: model {self.model}: {error.code().name}: {message}") from error
 
 
 def _to_json(value: np.ndarray) -> Any:
@@ -219,13 +214,13 @@ def _json_shapes(tensors: dict[str, Any]) -> dict[str, list[int]]:
     return {name: [int(dim["size"]) for dim in info["tensor_shape"].get("dim", [])] for name, info in tensors.items()}
 
 
-def _told(text: bytes) -> str:
-    """The server's own words, in one line."""
+def _message(text: bytes) -> str:
+    """Return the server's error message in one line."""
     try:
-        told = json.loads(text)["error"]
+        message = json.loads(text)["error"]
     except (ValueError, KeyError, TypeError):
-        told = text.decode("utf-8", "replace")
-    return " ".join(str(told).split())[:_LONGEST_MESSAGE]
+        message = text.decode("utf-8", "replace")
+    return " ".join(str(message).split())[:_LONGEST_MESSAGE]
 
 
 def _parsed(text: bytes, address: str) -> dict[str, Any]:

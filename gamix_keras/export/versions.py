@@ -1,7 +1,7 @@
-"""Version directories BASE/1, BASE/2, ... as TensorFlow Serving watches them: each appears whole, or not at all.
+"""Version directories BASE/1, BASE/2, ... as TensorFlow Serving watches them: each appears whole or not at all.
 
-A version is written in a hidden directory beside its place, flushed to the disk and renamed. The server looks at names
-that are numbers only, so it never sees a part, whenever the writer is killed.
+A version is written to a hidden directory in BASE, flushed to the disk and renamed. The server looks at numbered
+directories only, so it never sees half a version, even if the writer is killed.
 """
 
 import errno
@@ -17,21 +17,21 @@ from gamix_keras.config import UserError
 
 
 def next_version(base: Path) -> int:
-    """Return one more than the highest version; 1 where there is none."""
+    """Return one more than the highest version, or 1 if there is none."""
     names = [entry.name for entry in base.iterdir()] if base.is_dir() else []
     return max((int(name) for name in names if name.isdecimal()), default=0) + 1
 
 
 def publish(base: str | os.PathLike, write: Callable[[Path], None], version: int | None = None) -> Path:
-    """Write a version directory, and return its path.
+    """Write a version directory and return its path.
 
     Args:
-        base: Directory of the versions.
-        write: Fills the hidden directory that it is given.
-        version: Its number; None takes the next one that is free.
+        base: The directory of the versions.
+        write: A function that fills the directory it is given.
+        version: The number of the version; None takes the next one.
 
     Raises:
-        UserError: Where the version is there already, or `base` is a file.
+        UserError: If the version exists already, or `base` is a file.
     """
     base = Path(base)
     if base.exists() and not base.is_dir():
@@ -46,7 +46,7 @@ def publish(base: str | os.PathLike, write: Callable[[Path], None], version: int
 
 @contextmanager
 def hidden_folder(base: Path) -> Iterator[Path]:
-    """Yield a new hidden directory in `base`, which is gone in the end; those of killed processes go too."""
+    """Yield a new hidden directory in `base`; delete it at the end, and those of killed processes at once."""
     base.mkdir(parents=True, exist_ok=True)
     mark = f".writing-{platform.node()}-"  # process ids are those of one machine
     for left in base.glob(f"{mark}*"):
@@ -62,7 +62,7 @@ def hidden_folder(base: Path) -> Iterator[Path]:
 
 
 def _appear(hidden: Path, base: Path, version: int | None) -> Path:
-    """Rename; where another process has taken the number meanwhile, the rename fails and the next one is tried."""
+    """Rename the directory to its number, and try the next number if another process has taken it meanwhile."""
     while True:
         place = base / str(next_version(base) if version is None else version)
         try:

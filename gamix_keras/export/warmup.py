@@ -1,7 +1,7 @@
-"""Warm-up requests: TensorFlow Serving runs them before a version takes its first real one.
+"""Warm-up requests, which TensorFlow Serving runs before a version takes its first real request.
 
-The file is a TFRecord of `PredictionLog` messages. Their few fields are written here by hand, so that an export does
-not need the serving stubs; the wire format is that of Protocol Buffers, field << 3 | 2 and a length before each value.
+The file is a TFRecord of `PredictionLog` messages. Their few fields are written by hand, because an export should not
+need the serving stubs. In the wire format of Protocol Buffers, field << 3 | 2 and a length come before each value.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 
-# Numbers of the fields in prediction_log.proto, predict.proto and model.proto.
+# Field numbers in prediction_log.proto, predict.proto and model.proto.
 _PREDICT_LOG, _REQUEST, _SPEC, _INPUTS, _NAME, _SIGNATURE, _KEY, _VALUE = 6, 1, 1, 2, 1, 3, 1, 2
 
 
@@ -20,9 +20,9 @@ def write_warmup(folder: Path, model: str, requests: Mapping[str, Mapping[str, n
     """Write one request for each signature.
 
     Args:
-        folder: Version directory.
-        model: Name that the server knows the model by.
-        requests: Arguments by signature and input.
+        folder: The version directory.
+        model: The model's name on the server.
+        requests: The arguments of a request by signature and input.
     """
     path = folder / WARMUP_FILE
     path.parent.mkdir(parents=True, exist_ok=True)

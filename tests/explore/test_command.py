@@ -41,13 +41,13 @@ def test_the_extra_is_named_where_it_is_missing(capsys, run, monkeypatch):
 def test_a_port_that_is_taken(refused):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert f"--port: expected a free one on this computer, got 127.0.0.1:{port}" in refused("--port", str(port))
+        assert f"--port: expected a free port of this computer, got 127.0.0.1:{port}" in refused("--port", str(port))
 
 
 @pytest.mark.parametrize("arguments", [("--port", "70000"), ("--host", "192.0.2.1", "--port", "7860")])
 def test_an_address_that_is_none_of_this_computer(refused, arguments):
     line = refused(*arguments)
-    assert "--port: expected a free one on this computer" in line
+    assert "--port: expected a free port of this computer" in line
     assert line.count("\n") == 1
 
 

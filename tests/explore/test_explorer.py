@@ -97,12 +97,12 @@ def test_an_upload_takes_the_size_of_the_model(explorer):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda e: e.read(b"no picture"), "cannot be read as an image: not a JPEG"),
+        (lambda e: e.read(b"no picture"), "cannot be read as an image: not an image"),
         (lambda e: e.slide(e.center, [0, None, 0]), "slider: expected a number in every box"),
         (lambda e: e.between(e.center, e.center, 1.5), "share: expected a number from 0 to 1, got 1.5"),
         (lambda e: e.between(e.center, e.center, 0.5, "round"), "path: expected one of linear, spherical, norm"),
         (lambda e: e.draw("best"), "sampler: expected one of prior, got 'best'"),
-        (lambda e: e.draw("prior", temperature=None), "expected a temperature and a seed"),
+        (lambda e: e.draw("prior", temperature=None), "temperature, seed: expected numbers of at least 0"),
     ],
 )
 def test_mistakes_are_told(explorer, act, message):

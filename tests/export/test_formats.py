@@ -48,7 +48,7 @@ def test_both_halves_compute_what_keras_does(model, tmp_path, name, precision):
 
 def test_int8_wants_typical_inputs(model, tmp_path):
     need("litert")
-    with pytest.raises(ValueError, match="representative: expected typical inputs for int8, got none"):
+    with pytest.raises(ValueError, match="samples: expected typical inputs for int8, got none"):
         export_model(model, "litert", tmp_path / "out", precision="int8")
     assert not list((tmp_path / "out").iterdir())
 

@@ -47,7 +47,7 @@ def test_a_missing_package_is_told(run, tmp_path, monkeypatch):
     from gamix_keras.export import formats
 
     monkeypatch.setitem(formats.PACKAGES, "onnx", ("tensorflow", "no_such_package"))
-    message = r'--format: onnx needs no_such_package, which is missing; pip install "gamix_keras\[onnx\]"'
+    message = r'--format: expected no_such_package for onnx, which is not installed; pip install "gamix_keras\[onnx\]"'
     with pytest.raises(UserError, match=message):
         export_run(run.path, "onnx", tmp_path)
 
@@ -94,4 +94,4 @@ def test_failures_cross_over_too(monkeypatch, printed, message):
     done = SimpleNamespace(stdout=printed, stderr="killed", returncode=1)
     monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: done)
     with pytest.raises((RuntimeError, UserError), match=message):
-        module._elsewhere(ExportRequest("run", "saved_model", "out"))
+        module._in_new_process(ExportRequest("run", "saved_model", "out"))
