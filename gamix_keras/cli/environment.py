@@ -5,11 +5,12 @@ import os
 import sys
 from importlib.util import find_spec
 
+from gamix_keras.cli import startup_lines
 from gamix_keras.config import BACKENDS, UserError
 from gamix_keras.runs import Run
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 1 << 30  # names and values of malloc.h
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR", "ABSL_MIN_LOG_LEVEL": "2"}
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR"}
 
 
 def wished_backend() -> str | None:
@@ -35,6 +36,8 @@ def prepare(backend: str) -> None:
         raise UserError(f"--backend: expected an installed backend, got {backend}, which is not; {remedy}")
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    if os.environ["TF_CPP_MIN_LOG_LEVEL"] != "0":  # whoever sets 0 wants to read them
+        startup_lines.silence()
     if "keras" in sys.modules and (running := sys.modules["keras"].config.backend()) != backend:
         raise UserError(f"--backend: expected {running}, on which Keras runs in this process, got {backend}")
     os.environ["KERAS_BACKEND"] = backend

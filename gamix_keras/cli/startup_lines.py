@@ -1,0 +1,85 @@
+"""TensorFlow's lines about itself at its import, which none of its settings silences.
+
+Before it reads `TF_CPP_MIN_LOG_LEVEL`, TensorFlow logs twice that oneDNN is on and that it found no CUDA. A process of
+its own filters the standard error stream while the import runs: it drops these lines, which start with `I0000`, and
+passes on every other one, even if the import kills this process.
+"""
+
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+MODULE = "tensorflow"
+INFORMATION = r"I0000 |WARNING: All log messages before absl::InitializeLog"
+NO_DRIVER = r"E0000 .*failed call to cuInit"
+FILTER = """
+import re, sys
+for line in sys.stdin.buffer:
+    if not re.match(sys.argv[1].encode(), line):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+"""
+WAIT_SECONDS = 5
+
+
+def silence() -> None:
+    """Have the lines dropped when TensorFlow is imported, unless it is imported already."""
+    if MODULE not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(MetaPathFinder):
+    """Finds TensorFlow as usual, and wraps its import."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return a spec for TensorFlow, None for every other module."""
+        spec = PathFinder.find_spec(name, path) if name == MODULE else None
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            has_driver = _has_driver()
+            with filtered(INFORMATION if has_driver else f"{INFORMATION}|{NO_DRIVER}"):
+                execute(module)
+                if not has_driver:  # what it says of the GPUs that it cannot have, it says now
+                    module.config.list_physical_devices("GPU")
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+def _has_driver() -> bool:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def filtered(pattern: str) -> Iterator[None]:
+    """A context in which lines that begin with a pattern do not reach the standard error stream (descriptor 2)."""
+    own = os.dup(2)
+    # In a session of its own, so that Ctrl-C does not end it before it has passed on what was written.
+    command = [sys.executable, "-SE", "-c", FILTER, pattern]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=own, start_new_session=True)
+    os.dup2(child.stdin.fileno(), 2)
+    child.stdin.close()
+    try:
+        yield
+    finally:
+        os.dup2(own, 2)
+        os.close(own)
+        try:
+            child.wait(WAIT_SECONDS)
+        except subprocess.TimeoutExpired:  # a process that was started meanwhile writes to it: it ends with that one
+            pass
