@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 from gamix_keras import runs
 from gamix_keras.cli import environment
 from gamix_keras.cli.options import whole_number
-from gamix_keras.config import BACKENDS, PRECISIONS, Config, UserError, Value, check_read, parse_assignments
+from gamix_keras.config import (
+    BACKENDS,
+    PRECISIONS,
+    Config,
+    UserError,
+    Value,
+    check_read,
+    parse_assignments,
+    source_words,
+)
 from gamix_keras.config.presets import DEFAULT_PRESET, load_preset
 from gamix_keras.distributed import replicas
 from gamix_keras.files import DiskFull
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--preset", metavar="NAME", help=f"the recipe (default: {DEFAULT_PRESET})")
-    parser.add_argument("--data", metavar="SOURCE", help="faces, folder:PATH, npz:PATH, idx:DIR, tfds:NAME or a path")
+    parser.add_argument("--data", metavar="SOURCE", help=source_words())
     parser.add_argument("--out", metavar="RUN", help="directory of the run (default: runs/<preset>-<n>)")
     parser.add_argument("--backend", metavar="NAME", help=", ".join(BACKENDS))
     parser.add_argument("--precision", metavar="NAME", help=", ".join(PRECISIONS))

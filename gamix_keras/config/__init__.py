@@ -28,6 +28,7 @@ from gamix_keras.config.setting import (
     shown,
     value_kinds,
 )
+from gamix_keras.config.sources import SOURCE_KINDS, SourceKind, source_words
 
 __all__ = [
     "BACKENDS",
@@ -38,7 +39,9 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "PRECISIONS",
+    "SOURCE_KINDS",
     "SecondStageConfig",
+    "SourceKind",
     "TrainingConfig",
     "UserError",
     "Value",
@@ -54,5 +57,6 @@ __all__ = [
     "setting",
     "settings",
     "shown",
+    "source_words",
     "value_kinds",
 ]

@@ -24,6 +24,7 @@ from gamix_keras.config.setting import (
     setting,
     value_kinds,
 )
+from gamix_keras.config.sources import source_words
 
 BACKENDS = ("tensorflow", "jax", "torch")
 CACHES = ("auto", "memory", "disk", "none")
@@ -42,7 +43,7 @@ _SECOND_STAGE = Condition("second_stage.epochs")
 class DataConfig:
     """Which images are read, and how they are prepared."""
 
-    source: str = setting("faces", "faces, folder:PATH, npz:PATH, idx:DIR, tfds:NAME or a path", resumable=True)
+    source: str = setting("faces", source_words(), resumable=True)
     image_size: int = setting(64, "side of the square images in pixels", low=4, high=4096)
     channels: int = setting(3, "1 for grey, 3 for colour", low=1, high=3)
     count: int | None = setting(None, "use at most this many images (faces: draw this many)", low=2, high=10**9)

@@ -1,17 +1,49 @@
 """What a source of images is. Imports neither Keras nor TensorFlow."""
 
+import functools
+import importlib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from gamix_keras.config import UserError
 
+_log = logging.getLogger(__name__)
+
+
+@functools.cache
+def warn_once(text: str) -> None:
+    """Log a line the first time only: training opens a source twice, once for each side of its split."""
+    _log.warning(text)
+
+
+def import_reader(module: str, package: str, source: str) -> ModuleType:
+    """Import the library that reads a kind of file.
+
+    Raises:
+        UserError: If it is not installed, with the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(f"data source {source}: needs pip install {package!r} ({error})") from None
+
+
+def split_key(path: str) -> tuple[Path, str]:
+    """Split `PATH#KEY`; a file whose name holds the sign goes before that reading."""
+    whole = Path(path).expanduser()
+    name, sign, key = path.rpartition("#")
+    return (Path(name).expanduser(), key) if sign and not whole.exists() else (whole, "")
+
 
 @dataclass(frozen=True)
 class Options:
-    """How a source is read; the arguments of ``open_source`` that every kind of source understands."""
+    """How a source is read; the arguments of `open_source` that every kind of source understands."""
 
     image_size: int
     channels: int = 3
@@ -41,16 +73,16 @@ class Options:
 class Source(ABC):
     """Images that can be read in any order, each as bytes (H, W, C).
 
-    The same index gives the same bytes in every process; nothing is read before ``load`` asks for it, unless
-    the class says so.
+    The same index gives the same bytes in every process. Nothing is read before `load` asks for it, unless the class
+    says so.
 
     Attributes:
         name: What the user called it.
         keys: One name per image (a file name, an index) for reports; hashes of them split the source.
         image_shape: (H, W, C).
         skipped: Names of the images that could not be read, with the reason.
-        failure: The error that ended ``load``, kept because tf.data hands on only its text.
-        resident: Whether ``load`` merely copies, so that a cache gains nothing.
+        failure: The error that ended `load`, kept because tf.data hands on only its text.
+        resident: Whether `load` merely copies, so that a cache gains nothing.
     """
 
     resident = False
@@ -79,13 +111,13 @@ class Source(ABC):
 
     @abstractmethod
     def subset(self, positions: np.ndarray) -> "Source":
-        """Return a source of the images at ``positions`` only."""
+        """Return a source of the images at `positions` only."""
 
     def check(self) -> None:
         """Look for images that cannot be read, as far as that is cheap, and leave them out.
 
         Raises:
-            UserError: Where no image is left, or too many had to be left out.
+            UserError: If no image is left, or too many had to be left out.
         """
         if not len(self):
             raise UserError(f"data source {self.name}: expected at least one image, found none")

@@ -10,7 +10,7 @@ import numpy as np
 
 from gamix_keras.config import UserError
 from gamix_keras.data import picture_formats
-from gamix_keras.data.base import Options
+from gamix_keras.data.base import Options, warn_once
 from gamix_keras.data.decoding import read_file
 from gamix_keras.data.encoded import EncodedSource
 from gamix_keras.data.listing import list_images
@@ -48,14 +48,8 @@ def _open_folder(root: Path, part: str, options: Options) -> "FolderSource":
         found = f"found none; {left_out}" if left_out else "found none"
         raise UserError(f"data source: expected images ({picture_formats.in_words()}) in {root / part}, {found}")
     if left_out:
-        _warn_once(f"{root / part}: {left_out}")
+        warn_once(f"{root / part}: {left_out}")
     return FolderSource(root, listing.names, options)
-
-
-@functools.cache
-def _warn_once(text: str) -> None:
-    """Log a line the first time only: training opens a folder twice, once for each side of its split."""
-    _log.warning(text)
 
 
 class FolderSource(EncodedSource):

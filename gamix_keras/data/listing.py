@@ -8,7 +8,7 @@ Hidden files and folders are left out. Links to folders are followed, each real 
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,17 +70,23 @@ def list_images(root: Path, part: str = "") -> Listing:
 
 
 def list_files(root: Path, suffix: str) -> list[str]:
-    """Return the sorted names, relative to `root`, of the files that end in `suffix`; empty if `root` holds an image.
+    """Return the sorted names, relative to `root`, of the files at any depth that end in `suffix`."""
+    files = (name for name, entry in _walk(root, "", {}) if not entry.name.startswith("."))
+    return sorted(name for name in files if name.lower().endswith(suffix))
+
+
+def only_shards(root: Path, kinds: Sequence[str]) -> str:
+    """Return which of the suffixes `kinds` files below `root` have, if none of them is an image; else an empty string.
 
     The search ends at the first image, so it is quick in a large folder of images.
     """
-    names: list[str] = []
-    for name, entry in _walk(root, "", {}):
-        if entry.name.lower().endswith(suffix) and not entry.name.startswith("."):
-            names.append(name)
-        elif not _other_kind(entry):
-            return []
-    return sorted(names)
+    found: set[str] = set()
+    for _, entry in _walk(root, "", {}):
+        kind = _other_kind(entry)
+        if not kind:
+            return ""
+        found.add(kind)
+    return next((kind for kind in kinds if kind in found), "")
 
 
 def _walk(root: Path, part: str, refused: dict[str, str]) -> Iterator[tuple[str, os.DirEntry]]:

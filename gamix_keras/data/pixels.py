@@ -5,7 +5,6 @@ import numpy as np
 # The sums of Pillow's and libjpeg's luma (ITU-R 601-2), in 1/65536.
 _LUMA = np.array([19595, 38470, 7471], np.uint32)
 _HALF = 1 << 15
-_CHUNK = 256
 
 
 def to_unit_range(images: np.ndarray) -> np.ndarray:
@@ -17,33 +16,8 @@ def to_unit_range(images: np.ndarray) -> np.ndarray:
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Map floats in [-1, 1] to the nearest byte; the inverse of ``to_unit_range``. Values outside are clipped."""
+    """Map floats in [-1, 1] to the nearest byte; the inverse of `to_unit_range`. Values outside are clipped."""
     return np.clip(np.rint((np.asarray(images, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
-
-
-def bytes_from_floats(images: np.ndarray) -> np.ndarray:
-    """Quantise floats to bytes. Their range is found from their extremes, in this order.
-
-    | smallest, largest value | range taken |
-    | --- | --- |
-    | within [0, 1] | [0, 1] |
-    | within [-1, 1] | [-1, 1] |
-    | within [0, 255] | [0, 255] |
-
-    Raises:
-        ValueError: where the values lie in none of the three, or are not finite.
-    """
-    low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 0.0)
-    ranges = [(0, 1), (-1, 1), (0, 255)]
-    fitting = [bounds for bounds in ranges if bounds[0] <= low and high <= bounds[1]]
-    if not fitting:
-        raise ValueError(f"expected floats in [0, 1], [-1, 1] or [0, 255], got values from {low} to {high}")
-    start, stop = fitting[0]
-    out = np.empty(images.shape, np.uint8)
-    for first in range(0, len(images), _CHUNK):  # a float copy of the whole array could fill the memory
-        part = images[first : first + _CHUNK].astype(np.float32)
-        out[first : first + _CHUNK] = np.rint((part - start) * (255.0 / (stop - start)))
-    return out
 
 
 def with_channels(images: np.ndarray, channels: int) -> np.ndarray:

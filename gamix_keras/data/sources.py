@@ -1,29 +1,26 @@
 """From the words of a user to a source of images, and to its training and validation part.
 
-| words | images |
-| --- | --- |
-| ``faces`` | drawn, see ``drawn`` |
-| ``folder:PATH``, or a path | files of a folder, see ``folder`` |
-| ``npz:PATH``, or a path that ends in .npz | a NumPy archive, see ``arrays`` |
-| ``idx:DIR`` | MNIST's format, see ``idx`` |
-| ``tfds:NAME`` | a prepared set of TensorFlow Datasets, see ``tfds`` |
-
-How images are cropped, resized and recoloured is told in ``decoding``.
+What a user may say stands in `gamix_keras.config.SOURCE_KINDS`; each kind has a module of its name in this package.
+How images are cropped, resized and recoloured is described in `decoding`.
 """
 
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from gamix_keras.config import UserError
-from gamix_keras.data.arrays import npz_splits
-from gamix_keras.data.base import Options, Source
+from gamix_keras.config import SOURCE_KINDS, UserError, source_words
+from gamix_keras.data.base import Options, Source, split_key
 from gamix_keras.data.faces.source import face_splits
 from gamix_keras.data.folder import folder_splits
+from gamix_keras.data.hdf5 import hdf5_splits
 from gamix_keras.data.idx import idx_splits
+from gamix_keras.data.listing import only_shards
+from gamix_keras.data.npy import npy_splits
+from gamix_keras.data.npz import npz_splits
+from gamix_keras.data.parquet import parquet_splits
+from gamix_keras.data.tar import tar_splits
 from gamix_keras.data.tfds import tfds_splits
 
 Splits = dict[str, Callable[[], Source]]
@@ -32,6 +29,10 @@ KINDS: dict[str, Callable[[str, Options], Splits]] = {
     "faces": face_splits,
     "folder": folder_splits,
     "npz": npz_splits,
+    "npy": npy_splits,
+    "hdf5": hdf5_splits,
+    "tar": tar_splits,
+    "parquet": parquet_splits,
     "idx": idx_splits,
     "tfds": tfds_splits,
 }
@@ -51,21 +52,21 @@ def open_source(
 ) -> Source:
     """Open the training or the validation images of a source.
 
-    Validation images are, in this order: those of ``validation``; the source's own validation (or test) split;
-    those whose name, hashed, falls into the first ``validation_fraction`` of all hashes. The last depends on
+    Validation images are, in this order: those of `validation`; the source's own validation (or test) split;
+    those whose name, hashed, falls into the first `validation_fraction` of all hashes. The last depends on
     nothing but the name (file names relative to the folder, or the index), so an image keeps its side when
     others come or go. At least one image falls to either side.
 
     Args:
-        spec: See the table of this module.
+        spec: What the user calls the source, see `gamix_keras.config.SOURCE_KINDS`.
         image_size: H = W of the images.
         channels: 1 (grey) or 3 (colour).
-        split: ``"train"`` or ``"validation"``.
-        validation: Source of the validation images; all its images, or its own validation split where it has one.
+        split: `"train"` or `"validation"`.
+        validation: Source of the validation images: its own validation split if it has one, else all its images.
         validation_fraction: Share held out, above 0 and below 1.
-        seed: Of the drawn faces; of no effect elsewhere.
-        count: At most this many training images, and this times ``validation_fraction`` validation images: those
-            with the lowest hashes, so a larger number adds to a smaller one. Drawn faces: how many are drawn.
+        seed: Seed of the drawn faces; it has no effect on other sources.
+        count: At most this many training images, and this times `validation_fraction` validation images: those
+            with the lowest hashes, so a larger number adds to a smaller one. For drawn faces, how many are drawn.
         max_broken: Share of unreadable files up to which they are named and skipped.
 
     Raises:
@@ -109,11 +110,28 @@ def _splits(spec: str, options: Options) -> Splits:
     kind, colon, rest = spec.partition(":")
     if kind in KINDS and (colon or kind == "faces"):
         return KINDS[kind](rest, options)
-    path = Path(spec).expanduser()
-    if not spec or not path.exists():
-        known = "faces, folder:PATH, npz:PATH, idx:DIR, tfds:NAME or a path"
-        raise UserError(f"data source: expected {known}, got {spec!r}, which is none of these and does not exist")
-    return npz_splits(spec, options) if path.suffix == ".npz" else folder_splits(spec, options)
+    return KINDS[_kind_of_path(spec)](spec, options)
+
+
+def _kind_of_path(spec: str) -> str:
+    """Return the kind of source that a path is: by its suffix, and of a folder by what it holds."""
+    path, _ = split_key(spec)
+    if spec and path.is_dir():
+        suffix = only_shards(path, SOURCE_KINDS["tar"].suffixes + SOURCE_KINDS["parquet"].suffixes)
+    elif spec and path.exists():
+        suffix = path.suffix.lower()
+    else:
+        raise UserError(f"data source: expected {source_words()}, got {spec!r}, which does not exist")
+    for kind, known in SOURCE_KINDS.items():
+        if suffix in known.suffixes:
+            return kind
+    if path.is_dir():
+        return "folder"
+    readable = ", ".join(suffix for known in SOURCE_KINDS.values() for suffix in known.suffixes)
+    raise UserError(
+        f"data source: expected a folder of images, {readable}, idx:DIR or tfds:NAME, got the file {str(path)!r}; "
+        "unpack an archive, and convert other files to one of these"
+    )
 
 
 def _held_out(source: Source, options: Options) -> np.ndarray:

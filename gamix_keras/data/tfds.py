@@ -1,35 +1,30 @@
-"""Image sets of TensorFlow Datasets, ``tfds:NAME``. Only prepared ones: nothing is downloaded here."""
+"""Image sets of TensorFlow Datasets, `tfds:NAME`. Only prepared ones: nothing is downloaded here."""
 
 import functools
 import itertools
-import logging
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from gamix_keras.config import UserError
+from gamix_keras.data.array_range import find_range
 from gamix_keras.data.arrays import first_line, numbered
 from gamix_keras.data.base import Options, Source
-from gamix_keras.data.decoding import THREADS, fit_images
-from gamix_keras.data.pixels import with_channels
-from gamix_keras.data.store import FileStore, MemoryStore, Store, fits_in_memory
+from gamix_keras.data.streamed import StreamedSource, fit_array
 from gamix_keras.data.tensorflow_images import import_tensorflow
 
 VALIDATION_SPLITS = ("validation", "test")
-_READ_AT_ONCE = 256
-_log = logging.getLogger(__name__)
+_LOOKED_AT = 256  # dSprites' images hold 0 and 1
 
 
 def tfds_splits(name: str, options: Options) -> dict[str, Callable[[], Source]]:
-    """Return what opens the splits of a prepared data set: ``train``, and ``validation`` or else ``test``.
+    """Return what opens the splits of a prepared data set: `train`, and `validation` or else `test`.
 
-    The image is the feature ``image``, or the only image among the features, at any depth.
+    The image is the feature `image`, or the only image among the features, at any depth.
 
     Raises:
-        UserError: Where the name is unknown, the data are not prepared on this machine, or the image is not clear.
+        UserError: If the name is unknown, the data are not prepared on this machine, or the image is not clear.
     """
     builder = _builder(name)
     path = image_feature(builder.info.features, name)
@@ -57,7 +52,7 @@ def image_feature(features: Any, name: str) -> tuple[str, ...]:
     """Return the path of the image among the features of a data set.
 
     Raises:
-        UserError: Where there is none, or several and none is called ``image``.
+        UserError: If there is none, or several and none is called `image`.
     """
     found = dict(_images_among(features, ()))
     path = ("image",) if ("image",) in found else next(iter(found), ())
@@ -80,13 +75,22 @@ def _images_among(feature: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[s
             yield from _images_among(part, (*path, key))
 
 
-def _open(builder: Any, path: tuple[str, ...], split: str, name: str, options: Options) -> "TfdsSource":
+def _open(builder: Any, path: tuple[str, ...], split: str, name: str, options: Options) -> StreamedSource:
     examples = functools.partial(_examples, builder, split, name)
     if split in (builder.info.splits or ()):
         count = builder.info.splits[split].num_examples
     else:
         count = sum(1 for _ in examples())
-    return TfdsSource(f"tfds:{name}", numbered(split, count), examples, path, options)
+
+    def read() -> Iterator[np.ndarray]:
+        images = (_at(example, path) for example in examples().as_numpy_iterator())
+        first = list(itertools.islice(images, _LOOKED_AT))
+        values = find_range(np.dtype(np.uint8), map(_upper_byte, first), f"tfds:{name}")
+        for image in itertools.chain(first, images):
+            yield values.to_bytes(_upper_byte(image))
+
+    fit = functools.partial(fit_array, options=options)
+    return StreamedSource(f"tfds:{name}", numbered(split, count), read, fit, options)
 
 
 def _examples(builder: Any, split: str, name: str) -> Any:
@@ -98,71 +102,11 @@ def _examples(builder: Any, split: str, name: str) -> Any:
         raise UserError(f"data source tfds:{name}: {place}; prepare them with: tfds build {name}") from None
 
 
-class TfdsSource(Source):
-    """One split of a data set.
+def _at(example: Any, path: tuple[str, ...]) -> np.ndarray:
+    return functools.reduce(lambda part, key: part[key], path, example)
 
-    Its files can only be read from their beginning, so the first ``load`` reads the whole split, and keeps the
-    images at their final size: in memory, or in a temporary file where they are more than ``fits_in_memory``.
 
-    Args:
-        name: What the user called it.
-        keys: One name per image; ``SPLIT/number``.
-        examples: Returns the examples of the split as a tf.data.Dataset.
-        path: Where the image is in an example.
-        options: The shape to bring images to.
-        positions: Numbers of the examples that belong to this source, rising; all by default.
-    """
-
-    resident = True
-
-    def __init__(
-        self,
-        name: str,
-        keys: Sequence[str],
-        examples: Callable[[], Any],
-        path: tuple[str, ...],
-        options: Options,
-        positions: np.ndarray | None = None,
-    ) -> None:
-        super().__init__(name, keys, options.image_shape)
-        self._examples, self._path, self._options = examples, path, options
-        self._positions = np.arange(len(keys)) if positions is None else positions
-        self._store: Store | None = None
-        self._lock = threading.Lock()
-
-    def subset(self, positions: np.ndarray) -> "TfdsSource":
-        """Return a source of the examples at ``positions`` only."""
-        keys = [self.keys[position] for position in positions]
-        wanted = self._positions[positions]
-        return TfdsSource(self.name, keys, self._examples, self._path, self._options, wanted)
-
-    def load(self, indices: np.ndarray) -> np.ndarray:
-        """Return the images of ``indices``; the first call reads the split."""
-        with self._lock:
-            if self._store is None:
-                self._store = self._read()
-        return self._store.get(indices)
-
-    def _read(self) -> Store:
-        _log.info("reading %d images of %s", len(self), self.name)
-        in_memory = fits_in_memory(len(self), self.image_shape)
-        store = MemoryStore(len(self), self.image_shape) if in_memory else FileStore(self.image_shape)
-        images, first = self._images(), 0
-        with ThreadPoolExecutor(THREADS) as threads:
-            while part := list(itertools.islice(images, _READ_AT_ONCE)):
-                fitted = np.concatenate(list(threads.map(self._fitted, part)))
-                store.put(np.arange(first, first + len(part)), fitted)
-                first += len(part)
-        return store
-
-    def _images(self) -> Iterator[np.ndarray]:
-        wanted = set(self._positions.tolist())
-        for number, example in enumerate(self._examples().as_numpy_iterator()):
-            if number in wanted:
-                yield functools.reduce(lambda part, key: part[key], self._path, example)
-
-    def _fitted(self, image: np.ndarray) -> np.ndarray:
-        if image.dtype == np.uint16:
-            image = (image.astype(np.uint32) + 128) // 257
-        size, _, channels = self.image_shape
-        return fit_images(with_channels(image.astype(np.uint8)[None], channels), size)
+def _upper_byte(image: np.ndarray) -> np.ndarray:
+    if image.dtype == np.uint16:
+        image = (image.astype(np.uint32) + 128) // 257
+    return image.astype(np.uint8, copy=False)

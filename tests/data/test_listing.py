@@ -4,7 +4,7 @@ import pytest
 from image_files import encoded, picture
 
 from gamix_keras.data import listing as listing_module
-from gamix_keras.data.listing import list_files, list_images
+from gamix_keras.data.listing import list_files, list_images, only_shards
 
 pytestmark = pytest.mark.backend_free
 
@@ -72,8 +72,9 @@ def test_only_files_without_a_known_suffix_are_opened(tmp_path, monkeypatch):
     assert opened == [str(tmp_path / "odd")] and len(listing.names) == 18
 
 
-def test_a_list_of_shards_ends_at_the_first_image(tmp_path):
+def test_shards_count_only_without_images(tmp_path):
     touch(tmp_path, "data/b.tar", "data/a.tar", "notes.txt", ".hidden.tar", "c.TAR")
     assert list_files(tmp_path, ".tar") == ["c.TAR", "data/a.tar", "data/b.tar"]
+    assert only_shards(tmp_path, (".parquet", ".tar")) == ".tar"
     touch(tmp_path, "data/a.jpg")
-    assert list_files(tmp_path, ".tar") == []
+    assert only_shards(tmp_path, (".parquet", ".tar")) == ""

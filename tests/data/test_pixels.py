@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gamix_keras.data.pixels import bytes_from_floats, over_white, to_uint8, to_unit_range, with_channels
+from gamix_keras.data.pixels import over_white, to_uint8, to_unit_range, with_channels
 
 pytestmark = pytest.mark.backend_free
 
@@ -36,17 +36,3 @@ def test_grey_becomes_three_equal_channels():
 def test_alpha_is_laid_over_white():
     pixels = np.array([[10, 20, 30, 255], [10, 20, 30, 0], [0, 100, 200, 51]], np.uint8)
     np.testing.assert_array_equal(over_white(pixels), [[10, 20, 30], [255, 255, 255], [204, 224, 244]])
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [([0.0, 0.5, 1.0], [0, 128, 255]), ([-1.0, 0.0, 1.0], [0, 128, 255]), ([0.0, 7.4, 255.0], [0, 7, 255])],
-)
-def test_the_range_of_floats_is_found(values, expected):
-    np.testing.assert_array_equal(bytes_from_floats(np.array(values)), expected)
-
-
-@pytest.mark.parametrize("values", [[-2.0, 0.0], [0.0, 256.0], [-1.0, 255.0], [0.0, np.nan], [0.0, np.inf]])
-def test_other_ranges_are_refused(values):
-    with pytest.raises(ValueError, match="expected floats in"):
-        bytes_from_floats(np.array(values))

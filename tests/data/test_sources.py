@@ -96,8 +96,8 @@ def test_kinds(make_folder, tmp_path, npz):
 @pytest.mark.parametrize(
     ("spec", "options", "reason"),
     [
-        ("/no/such/place", {}, "which is none of these and does not exist"),
-        ("tfd:mnist", {}, "which is none of these and does not exist"),
+        ("/no/such/place", {}, "which does not exist"),
+        ("tfd:mnist", {}, "which does not exist"),
         ("", {}, "got ''"),
         ("folder:", {}, "'' does not exist"),
         ("folder:/no/such/place", {}, "'/no/such/place' does not exist"),

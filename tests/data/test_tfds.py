@@ -49,12 +49,12 @@ def test_the_parts_are_those_of_the_whole(mocked):
 
 
 def test_prepared_files_with_a_split_of_their_own(tmp_path, monkeypatch):
-    builder = tfds.testing.DummyMnist(data_dir=tmp_path)
+    builder = tfds.testing.DummyMnist(data_dir=tmp_path)  # its images hold ones, which stand for white
     builder.download_and_prepare()
     monkeypatch.setattr(tfds_module, "_builder", lambda name: builder)
     for split, own in (("train", "train"), ("validation", "test")):
         source = open_source("tfds:dummy", image_size=28, channels=1, split=split)
-        expected = [example["image"] for example in builder.as_dataset(split=own).as_numpy_iterator()]
+        expected = [255 * example["image"] for example in builder.as_dataset(split=own).as_numpy_iterator()]
         assert source.keys[:2] == [f"{own}/0", f"{own}/1"]
         np.testing.assert_array_equal(source.load(np.arange(len(source))), expected)
 

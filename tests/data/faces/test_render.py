@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from gamix_keras.data.faces import canvas
-from gamix_keras.data.faces import render as faces_module
 from gamix_keras.data.faces.factors import FACTORS, SPECS, Categorical, sample_factors
 from gamix_keras.data.faces.hair import STYLES
-from gamix_keras.data.faces.render import faces, render
+from gamix_keras.data.faces.render import _draw, faces, render
 
 pytestmark = pytest.mark.backend_free
 
@@ -178,7 +177,7 @@ def test_hair_strands_are_texture_not_tone():
 
 def test_extreme_faces_are_finite_and_in_range():
     factors = {name: np.asarray(values) for name, values in corners(96, seed=1).items()}
-    planes = faces_module._draw(factors, 64)
+    planes = _draw(factors, 64)
     assert planes.dtype == np.float32
     assert np.isfinite(planes).all() and planes.min() > -0.01 and planes.max() < 1.4
 
