@@ -1,6 +1,6 @@
-"""Formulas of the pages: fenced blocks called ``math`` (LaTeX) become MathML when the site is built.
+"""Formulas of the pages: fenced `math` blocks (LaTeX) become MathML when the site is built.
 
-Browsers show MathML by themselves, so the pages load no script for it; GitHub renders the same blocks in its way.
+Browsers render MathML themselves, so the pages load no script; GitHub renders the same blocks too.
 """
 
 import re
@@ -8,11 +8,11 @@ from typing import Any
 
 from latex2mathml.converter import convert
 
-_BLOCK = re.compile(r"^```math\n(.+?)\n```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^``math\n(.+?)\n``$", re.MULTILINE | re.DOTALL)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """MkDocs calls this with the text of each page."""
+    """Replace the formulas in the text of a page; MkDocs calls this for each page."""
     return _BLOCK.sub(_formula, markdown)
 
 

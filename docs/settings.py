@@ -9,7 +9,7 @@ _PLACE = "<!-- settings -->"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """MkDocs calls this with the text of each page."""
+    """Insert the tables into the page that asks for them; MkDocs calls this with the text of each page."""
     return markdown.replace(_PLACE, "\n".join(_tables())) if _PLACE in markdown else markdown
 
 

@@ -1,7 +1,7 @@
-"""Arrays to pictures: grids of images and charts, as PNG. Computes nothing.
+"""Pictures of arrays: grids of images, and charts, as PNG.
 
-Images are arrays (N, H, W, C) in [-1, 1], C = 1 or 3 (a fourth channel is not shown). Functions called ``save_...``
-write a file, those called ``..._png`` return the bytes of one, and ``show`` is for notebooks.
+Images are arrays (N, H, W, C) in [-1, 1], C = 1 or 3 (a fourth channel is not shown). Functions named `save_...` write
+a file, those named `..._png` return its bytes, and `show` is for notebooks.
 """
 
 import io
@@ -39,7 +39,7 @@ def save_image(image: np.ndarray, path: Path) -> None:
 
 
 def save_sheet(images: np.ndarray, path: Path, columns: int | None = None) -> None:
-    """Write a contact sheet, row by row; without ``columns`` it is about square."""
+    """Write a contact sheet, row by row, which is about square if `columns` is None."""
     _save(_sheet(images, columns), path)
 
 
@@ -49,25 +49,25 @@ def _sheet(images: np.ndarray, columns: int | None) -> Image.Image:
 
 
 def save_rows(rows: Mapping[str, np.ndarray], path: Path, column_labels: Sequence[str] = (), title: str = "") -> None:
-    """Write one row of images for each entry of ``rows``, with its name at the left.
+    """Write one row of images for each entry of `rows`, with its name on the left.
 
     Args:
-        rows: Label to images (N, H, W, C); rows may differ in length.
-        path: The PNG to write.
-        column_labels: What stands above the columns.
-        title: A line above everything.
+        rows: Images (N, H, W, C) by label; rows may differ in length.
+        path: The PNG file to write.
+        column_labels: The labels above the columns.
+        title: A line above the picture.
     """
     _save(_labelled(rows, column_labels, title), path)
 
 
 def rows_png(rows: Mapping[str, np.ndarray], column_labels: Sequence[str] = ()) -> bytes:
-    """The picture of ``save_rows``."""
+    """Return the picture of `save_rows`."""
     return _bytes(_labelled(rows, column_labels, ""))
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What a notebook shows: a JPEG, a tenth of the size of a PNG of faces, so that notebooks stay small."""
+    """A picture that a notebook shows, as JPEG, which keeps notebooks small: a tenth of the size of PNG for faces."""
 
     jpeg: bytes
     width: int
@@ -84,9 +84,9 @@ def show(images: Any, columns: int | None = None, column_labels: Sequence[str] =
     """Return a picture for the last line of a notebook's cell.
 
     Args:
-        images: Images, which make a contact sheet, or a mapping of labels to images, which makes a row of each.
-        columns: Of the sheet; without it, it is about square.
-        column_labels: What stands above the columns of rows.
+        images: Images for a contact sheet, or images by label for one row each.
+        columns: The number of columns of the sheet; None makes it about square.
+        column_labels: The labels above the columns of rows.
     """
     if isinstance(images, Mapping):
         return _shown(_labelled({name: _numpy(row) for name, row in images.items()}, column_labels, ""))
@@ -102,7 +102,7 @@ def _shown(picture: Image.Image) -> Picture:
 def _numpy(images: Any) -> np.ndarray:
     if isinstance(images, np.ndarray):
         return images
-    # Imported here: whoever has tensors has Keras, and the command line draws without it.
+    # Imported here, because the command line draws arrays without Keras.
     from keras import ops
 
     return ops.convert_to_numpy(images)
@@ -138,7 +138,7 @@ def _grid(rows: Sequence[np.ndarray]) -> Image.Image:
 
 
 def _tile(image: np.ndarray) -> Image.Image:
-    """Small images are enlarged by a whole factor, so that every pixel stays a square."""
+    """Enlarge a small image by a whole factor, which keeps every pixel a square."""
     factor = max(1, -(-SMALLEST_TILE // image.shape[0]))
     picture = _picture(image)
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
@@ -178,10 +178,10 @@ def lines_png(
     """Draw lines over one axis.
 
     Args:
-        lines: Label to x and y; what is not finite is left out.
-        title: A line above.
-        x_label: What x counts, in whole numbers.
-        log: Whether y is drawn on a logarithmic axis.
+        lines: The x and y of each line by label; values that are not finite are left out.
+        title: A line above the chart.
+        x_label: The label of x, whose ticks are whole numbers.
+        log: Whether the y axis is logarithmic.
     """
 
     def draw(axes: "Axes") -> None:
@@ -198,7 +198,7 @@ def lines_png(
 
 
 def bars_png(edges: Sequence[float], heights: Sequence[float], title: str, x_label: str) -> bytes:
-    """Draw a histogram of bars between N + 1 finite edges."""
+    """Draw a histogram of N bars between N + 1 finite edges."""
 
     def draw(axes: "Axes") -> None:
         axes.bar(edges[:-1], heights, np.diff(edges), align="edge", color=COLOURS[0])
@@ -207,11 +207,11 @@ def bars_png(edges: Sequence[float], heights: Sequence[float], title: str, x_lab
 
 
 def groups_png(series: Mapping[str, Mapping[str, Point]], title: str) -> bytes:
-    """Draw a group of dots for each category, one dot of each series, with their intervals.
+    """Draw a group of dots for each category, one dot for each series, with their intervals.
 
     Args:
-        series: Label to category to value and half of its interval; a category may be missing.
-        title: A line above.
+        series: Value and half of its interval by label and category; a category may be missing.
+        title: A line above the chart.
     """
     categories = list(dict.fromkeys(name for points in series.values() for name in points))
     step = 0.6 / len(series)
@@ -231,9 +231,9 @@ def sweep_png(lines: Mapping[str, Sequence[tuple[float, float, float]]], title: 
     """Draw lines over a logarithmic axis, with intervals.
 
     Args:
-        lines: Label to points of x > 0, value and half of its interval.
-        title: A line above.
-        x_label: What x is.
+        lines: Points by label, each x > 0, a value, and half of its interval.
+        title: A line above the chart.
+        x_label: The label of x.
     """
 
     def draw(axes: "Axes") -> None:
@@ -247,13 +247,13 @@ def sweep_png(lines: Mapping[str, Sequence[tuple[float, float, float]]], title: 
 
 
 def _legend(axes: "Axes", entries: int) -> None:
-    """Beside the axes, where it hides nothing."""
+    """Draw the legend beside the axes, so it covers no point."""
     if entries > 1:
         axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _chart(draw: Callable[["Axes"], None], title: str, x_label: str, size: tuple[float, float] = CHART_SIZE) -> bytes:
-    # Imported here: it takes half a second, and only a report needs it. A bare Figure leaves no global state behind.
+    # Imported here, because it takes half a second and only a report needs it. A bare Figure has no global state.
     from matplotlib.figure import Figure
 
     figure = Figure(size, CHART_DPI, layout="constrained")

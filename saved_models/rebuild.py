@@ -1,4 +1,4 @@
-"""Train the model ``faces`` that comes with the package, measure it, and write its directory.
+"""Train the model `faces` of the package, measure it, and write its directory.
 
     python saved_models/rebuild.py --out saved_models/faces
 
@@ -7,7 +7,7 @@
     OUT/checkpoints/, OUT/samplers/    the model for Keras, and the samplers of its latents
     OUT/1/                             the same for TensorFlow Serving
 
-OUT is a run directory that every command reads, but for its optimizers, which only training needs.
+OUT is a run directory that every command reads. It has no optimizers, which only training needs.
 """
 
 import argparse
@@ -47,15 +47,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", metavar="DIR", required=True, help="directory of the model; is written anew")
-    parser.add_argument("--run", metavar="RUN", help="keep the training run here, or go on with the one that is here")
+    parser.add_argument("--out", metavar="DIR", required=True, help="directory of the model, which is replaced")
+    parser.add_argument("--run", metavar="RUN", help="keep the training run here, or resume the one that is here")
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", default=[], help="change settings of the training")
     parser.add_argument("--count", type=int, help="images to measure with, at most (default: that of `evaluate`)")
     return parser
 
 
 def release(run: Any, out: Path) -> Any:
-    """Copy a finished run without its optimizers, its averages and what tells of the machine that trained it."""
+    """Copy a finished run without its optimizers, its averages and facts about the machine that trained it."""
     from gamix_keras import Run, files
     from gamix_keras.runs import checkpoints
 
@@ -71,7 +71,7 @@ def release(run: Any, out: Path) -> Any:
 
 
 def _bare(model: Any) -> Any:
-    """The same model without an optimizer and without a second copy of its weights."""
+    """Return the same model without an optimizer and without a second copy of its weights."""
     bare = type(model).from_config({**model.get_config(), "ema_decay": None})
     for name in ("encoder", "decoder", "critic"):
         getattr(bare, name).set_weights(getattr(model, name).get_weights())
@@ -79,7 +79,7 @@ def _bare(model: Any) -> Any:
 
 
 def measure_and_export(run: Any, count: int | None) -> None:
-    """Fit the samplers, write ``evaluation.json`` and the SavedModel."""
+    """Fit the samplers, write `evaluation.json` and the SavedModel."""
     from gamix_keras.evaluation import Settings, evaluate
     from gamix_keras.export.run import export_run
 
@@ -89,7 +89,7 @@ def measure_and_export(run: Any, count: int | None) -> None:
 
 
 def describe(run: Any) -> None:
-    """Draw ``samples.jpg`` with the best sampler, and write ``README.md`` from ``card.md``."""
+    """Draw `samples.jpg` with the best sampler, and write `README.md` from `card.md`."""
     from gamix_keras import load, show
 
     result = run.evaluation()

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gamix_keras"
 ROWS = re.findall(r"^\| (\d+) \| (.*) \|$", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M)
+DESCRIBED = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M)
 FLOOR = {room: int(floor) for floor, rooms in ROWS for room in re.findall(r"`(\w+)`", rooms)}
 BACKENDS = {"tensorflow", "jax", "torch"}
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
@@ -34,8 +35,8 @@ def _dotted(path):
     return ".".join(["gamix_keras", *path.with_suffix("").parts])
 
 
-def test_every_room_has_a_floor():
-    assert {_room(path) for path in MODULES} == FLOOR.keys()
+def test_every_room_has_a_floor_and_a_description():
+    assert {_room(path) for path in MODULES} == FLOOR.keys() == set(DESCRIBED)
     assert len(FLOOR) + 1 <= 27, "the top level shows the system"
 
 
