@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gamix_keras.metrics.aggregate import kl_to_standard
+
 Statistics = Mapping[str, Any]
 
 
@@ -102,9 +104,7 @@ def collapsed_dimensions(mean: np.ndarray, log_var: np.ndarray, thresholds: Thre
 
     Source: Lucas, Tucker, Grosse & Norouzi 2019, "Don't blame the ELBO!".
     """
-    mean, log_var = np.asarray(mean, "float64"), np.asarray(log_var, "float64")
-    kl = 0.5 * (mean**2 + np.exp(log_var) - 1.0 - log_var)
-    return int(((kl < thresholds.kl).mean(axis=0) >= 1.0 - thresholds.delta).sum())
+    return int(((kl_to_standard(mean, log_var) < thresholds.kl).mean(axis=0) >= 1.0 - thresholds.delta).sum())
 
 
 def _non_finite(statistics: Statistics) -> list[Finding]:

@@ -28,6 +28,8 @@ class ActiveUnits(keras.metrics.Metric):
         ValueError: if latent_dim is not positive or threshold is negative.
     """
 
+    _direction = "up"  # for mode="auto" of Keras's callbacks
+
     def __init__(
         self,
         latent_dim: int,

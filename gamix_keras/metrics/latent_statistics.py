@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from gamix_keras import gaussian
-from gamix_keras.metrics.aggregate import mutual_information, prior_discrepancy
+from gamix_keras.metrics.aggregate import kl_to_standard, mutual_information, prior_discrepancy
 from gamix_keras.metrics.moments import FeatureMoments, UniformSubset
 
 Tensor = Any
@@ -108,7 +108,7 @@ class LatentStatistics:
         log_var = np.clip(log_var, *gaussian.LOG_VAR_RANGE)
         variance = np.exp(log_var)
         self._variance_sum += variance.sum(axis=0)
-        self._kl_sum += ops.convert_to_numpy(gaussian.kl_to_standard(mean, log_var)).sum(axis=0, dtype=np.float64)
+        self._kl_sum += kl_to_standard(mean, log_var).sum(axis=0)
         self._histogram += np.histogram(variance, HISTOGRAM_EDGES)[0]
         self._subset.update(np.concatenate([mean, log_var], axis=1))
         return self

@@ -74,3 +74,16 @@ def test_mmd_tells_a_matched_aggregate_from_a_wide_one():
 def test_mmd_names_its_kernels():
     with pytest.raises(ValueError, match="'imq' or 'rbf'; received 'linear'"):
         aggregate.maximum_mean_discrepancy(np.zeros((3, 1)), np.zeros((3, 1)), "linear")
+
+
+def test_information_and_discrepancy_do_not_depend_on_where_latents_lie():
+    """Narrow posteriors in pairs, 1e3 from the origin: expanded squares would lose the other one of a pair."""
+    rng = np.random.default_rng(0)
+    mean = np.repeat(rng.normal(size=(20, 4)), 2, axis=0)
+    log_var = np.full_like(mean, -29.0)
+    expected = aggregate.mutual_information(mean, log_var).value
+    assert expected == pytest.approx(np.log(20), abs=1e-3)
+    assert aggregate.mutual_information(1e3 + mean, log_var).value == pytest.approx(expected, abs=1e-3)
+    x, y = rng.normal(size=(2, 30, 3))
+    near, far = (aggregate.maximum_mean_discrepancy(x + by, y + by, permutations=20).value for by in (0.0, 1e6))
+    assert far == pytest.approx(near, rel=1e-6)

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from gamix_keras.metrics import images as measures
+from gamix_keras.metrics import latent
 
 
 def pair(shape=(3, 32, 32, 3), seed=0):
@@ -129,3 +130,72 @@ def test_psnr_metric_serialises_and_runs_in_a_compiled_model():
     logs = model.evaluate(y, x, batch_size=3, verbose=0, return_dict=True)
     expected = ops.convert_to_numpy(measures.peak_signal_to_noise(x, y)).mean()
     assert logs["quality"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("low", "data_range"), [(-1.0, 2.0), (0.0, 1.0), (0.0, 255.0)])
+def test_psnr_knows_the_range_it_is_given(low, data_range):
+    """10 log10(range^2 / MSE), whatever the range; a reconstruction beyond it is clipped by the metric."""
+    rng = np.random.default_rng(0)
+    x = low + data_range * rng.uniform(size=(4, 8, 8, 1))
+    y = x + 0.05 * data_range * rng.normal(size=x.shape)
+    clipped = np.clip(y, low, low + data_range)
+    expected = 10 * np.log10(data_range**2 / ((x - clipped) ** 2).mean((1, 2, 3)))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(measures.peak_signal_to_noise(x, clipped, data_range)), expected, rtol=1e-4
+    )
+    metric = measures.PeakSignalToNoise(data_range=data_range)
+    metric.update_state(x.astype("float32"), y.astype("float32"))
+    assert float(metric.result()) == pytest.approx(expected.mean(), rel=1e-4)
+    assert keras.metrics.deserialize(keras.metrics.serialize(metric)).data_range == data_range
+
+
+def test_ranges_that_are_none_are_refused():
+    for call in (measures.PeakSignalToNoise, lambda data_range: measures.peak_signal_to_noise(*pair(), data_range)):
+        with pytest.raises(ValueError, match="data_range: expected a number > 0, got 0"):
+            call(data_range=0)
+
+
+def float64_ssim(x, y):
+    """The definition in float64, window by window."""
+    offsets = np.arange(11) - 5
+    row = np.exp(-0.5 * (offsets / 1.5) ** 2)
+    window = np.outer(row, row) / row.sum() ** 2
+    values = []
+    for i in range(x.shape[0] - 10):
+        for j in range(x.shape[1] - 10):
+            a, b = (v[i : i + 11, j : j + 11].astype("float64") / 2 + 0.5 for v in (x, y))
+            mean_a, mean_b = (window * a).sum(), (window * b).sum()
+            var_a, var_b = (window * (a - mean_a) ** 2).sum(), (window * (b - mean_b) ** 2).sum()
+            covariance = (window * (a - mean_a) * (b - mean_b)).sum()
+            luminance = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
+            values.append(luminance * (2 * covariance + 9e-4) / (var_a + var_b + 9e-4))
+    return np.mean(values)
+
+
+def rounded_to_tf32(tensor):
+    """What NVIDIA's matrix units keep of a float32: 10 bits of its fraction."""
+    bits = ops.convert_to_numpy(tensor).astype("float32").view("uint32")
+    return ops.convert_to_tensor(((bits + 0x1000) & 0xFFFFE000).astype("uint32").view("float32"))
+
+
+def test_ssim_is_right_far_from_grey_and_where_matrix_products_are_rounded(monkeypatch):
+    """Bright, nearly flat images: their variances are small differences of large moments."""
+    exact = {name: getattr(ops, name) for name in ("einsum", "matmul")}
+    monkeypatch.setattr(measures.ops, "einsum", lambda s, *v: exact["einsum"](s, *map(rounded_to_tf32, v)))
+    monkeypatch.setattr(measures.ops, "matmul", lambda a, b: exact["matmul"](rounded_to_tf32(a), rounded_to_tf32(b)))
+    rng = np.random.default_rng(0)
+    x = (0.9 + 0.03 * rng.normal(size=(1, 16, 16, 1))).astype("float32")
+    y = (x + 0.03 * rng.normal(size=x.shape)).astype("float32")
+    found = ops.convert_to_numpy(measures.structural_similarity(x, y))
+    np.testing.assert_allclose(found, [float64_ssim(x[0, ..., 0], y[0, ..., 0])], atol=1e-5)
+
+
+def test_callbacks_know_which_way_is_up():
+    """Keras's mode="auto" for PSNR and active units: without a direction it raises after the first epoch."""
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 1)])
+    model.compile(loss="mse", metrics=[measures.PeakSignalToNoise()])
+    stop = keras.callbacks.EarlyStopping(monitor="val_psnr", mode="auto", patience=1)
+    x, y = pair((4, 8, 8, 1))
+    model.fit(y, x, epochs=2, verbose=0, validation_data=(y, x), callbacks=[stop])
+    assert stop.monitor_op is not None and bool(stop.monitor_op(2.0, 1.0))
+    assert latent.ActiveUnits(2)._direction == "up"

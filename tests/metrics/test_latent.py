@@ -50,3 +50,13 @@ def test_active_units_is_pure_under_jit():
     for step in range(3):
         state = update(state, np.array([[step, 0.0], [step + 1, 0.0]], "float32"))
     assert float(jax.jit(metric.stateless_result)(state)) == 1
+
+
+def test_active_units_count_the_same_far_from_the_origin():
+    rng = np.random.default_rng(0)
+    mean = (1e3 + rng.normal(size=(4000, 3)) * [1.0, 0.2, 0.02]).astype("float32")
+    metric = latent.ActiveUnits(3)
+    for batch in np.split(mean, 40):
+        metric.update_state(batch)
+    np.testing.assert_allclose(ops.convert_to_numpy(metric.variance()), mean.astype("float64").var(0), rtol=1e-2)
+    assert float(metric.result()) == 2

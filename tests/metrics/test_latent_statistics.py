@@ -109,3 +109,12 @@ def test_mistakes_are_named():
         LatentStatistics(1).update(np.array([[np.inf]]), np.zeros((1, 1)))
     with pytest.raises(ValueError, match="at least 1 posteriors; received 0"):
         LatentStatistics(1).kl_per_dimension()
+
+
+def test_kl_is_computed_in_float64():
+    """Latents 1e3 from 0 with posteriors near the prior: float32 would round the variance term away."""
+    rng = np.random.default_rng(0)
+    mean, log_var = 1e3 + rng.normal(size=(200, 3)), rng.normal(0.0, 1e-3, (200, 3))
+    statistics = LatentStatistics(3).update(mean, log_var)
+    term = 2 * statistics.kl_per_dimension() - statistics.mean_variance() - statistics.means.mean**2
+    np.testing.assert_allclose(term, (np.expm1(log_var) - log_var).mean(axis=0), atol=1e-8)

@@ -139,3 +139,20 @@ def test_bad_latents_are_named(sampler, latents, message):
 def test_a_mixture_needs_an_image_a_component():
     with pytest.raises(ValueError, match="components: expected at most the number of images, 2, got 3"):
         MixtureSampler(4, 3).fit(np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize("covariance", ["full", "diag"])
+def test_an_offset_moves_the_distribution_and_nothing_else(covariance):
+    """Latents 1e3 from 0 with spread 1, against the same ones at 0 in float64."""
+    mean, log_var = posteriors(400)
+    mean = mean.astype("float64").round(3)  # exact to 6e-5 in float32 after the shift
+    near, far = (MixtureSampler(4, 3, covariance).fit((mean + by, log_var), seed=1) for by in (0.0, 1e3))
+    np.testing.assert_allclose(numpy(far.means) - 1e3, numpy(near.means), atol=2e-3)
+    np.testing.assert_allclose(numpy(far.factors), numpy(near.factors), atol=2e-3)
+    z = mean.astype("float32")
+    np.testing.assert_allclose(numpy(far.log_density(z + 1e3)), numpy(near.log_density(z)), atol=0.02)
+    near, far = (FullGaussianSampler(4).fit((mean + by, log_var)) for by in (0.0, 1e3))
+    np.testing.assert_allclose(numpy(far.factor), numpy(near.factor), atol=1e-3)
+    axes, moved = near.principal_axes(), far.principal_axes()
+    np.testing.assert_allclose(moved.std, axes.std, rtol=1e-3)
+    np.testing.assert_allclose(np.abs((moved.axes * axes.axes).sum(axis=1)), 1.0, atol=1e-4)
