@@ -99,44 +99,47 @@ def moments_kl(mean: Tensor, variance: Tensor) -> Tensor:
 def full_moments_kl(mean: Tensor, covariance: Tensor) -> Tensor:
     """KL(N(m, S) || N(0, I)) = 0.5 (tr S + m'm - D - log det S).
 
+    1e-6 is added to the diagonal of S inside the logarithm, and 1e-6 + 2.4e-7 D to that of its correlation matrix,
+    which float32 needs for a Cholesky factor: a batch with B <= D gives a large number with a finite gradient.
+
     Args:
         mean: m, shape (D,).
-        covariance: S, shape (D, D), symmetric positive semi-definite; 1e-6 is added to its diagonal before the
-            logarithm, so a batch with B <= D gives a large number, not an infinite one.
+        covariance: S, shape (D, D), symmetric positive semi-definite.
 
     Returns:
         A scalar, nats per image.
     """
     mean, covariance = _float32(mean, covariance)
     size = covariance.shape[-1]
-    factor = ops.cholesky(covariance + VARIANCE_EPSILON * ops.eye(size, dtype="float32"))
-    log_det = 2.0 * ops.sum(ops.log(ops.diagonal(factor)))
+    identity = ops.eye(size, dtype="float32")
+    variance = ops.diagonal(covariance) + VARIANCE_EPSILON
+    scale = ops.rsqrt(variance)
+    correlation = (covariance + VARIANCE_EPSILON * identity) * scale[:, None] * scale[None, :]
+    factor = ops.cholesky(correlation + (VARIANCE_EPSILON + 2.4e-7 * size) * identity)
+    log_det = ops.sum(ops.log(variance)) + 2.0 * ops.sum(ops.log(ops.diagonal(factor)))
     return 0.5 * (ops.trace(covariance) + ops.sum(ops.square(mean)) - size - log_det)
 
 
 def mixture_log_density(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
     """log q(z) = log (1/B) sum_j N(z; mean_j, diag exp(log_var_j)), the density of the mixture of posteriors.
 
-    The squares are expanded into matrix products, so memory is O(N B), not O(N B D).
+    By differences, one by one: memory is O(N B D). Expanded squares would need O(N B), but lose the near components of
+    narrow posteriors in float32 (gradients by the log-variance 27 to 53 % off at -12), and their matrix products are
+    rounded to ten bits (TF32) on recent NVIDIA GPUs.
 
     Args:
-        z: points, shape (N, D).
-        means: shape (B, D).
-        log_vars: shape (B, D).
+        z: Points, shape (N, D).
+        means: Shape (B, D).
+        log_vars: Shape (B, D).
 
     Returns:
         Shape (N,), nats.
     """
     z, means, log_vars = _float32(z, means, log_vars)
-    precision = ops.exp(-log_vars)
-    quadratic = (
-        ops.matmul(ops.square(z), ops.transpose(precision))
-        - 2.0 * ops.matmul(z, ops.transpose(means * precision))
-        + ops.sum(ops.square(means) * precision, axis=-1)
-    )
+    scaled = (z[:, None, :] - means) * ops.exp(-0.5 * log_vars)
     normaliser = ops.sum(log_vars, axis=-1) + LOG_2PI * z.shape[-1]
     components = ops.cast(ops.shape(means)[0], "float32")
-    return ops.logsumexp(-0.5 * (quadratic + normaliser), axis=-1) - ops.log(components)
+    return ops.logsumexp(-0.5 * (ops.sum(ops.square(scaled), axis=-1) + normaliser), axis=-1) - ops.log(components)
 
 
 def standard_log_density(z: Tensor) -> Tensor:

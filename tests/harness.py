@@ -8,6 +8,7 @@ import numpy as np
 
 from gamix_keras.losses import LaplaceNLL
 from gamix_keras.models import GAMIXVAE, VAE
+from gamix_keras.training import PhasedModel
 
 SHAPE = (8, 8, 3)
 LATENT = 4
@@ -21,6 +22,11 @@ def backend() -> str:
 def numpy(tensor) -> np.ndarray:
     """A tensor of any backend as an array."""
     return keras.ops.convert_to_numpy(tensor)
+
+
+def gradient(function, x) -> np.ndarray:
+    """The gradient of a scalar function of one tensor."""
+    return numpy(PhasedModel.input_gradient(lambda t: (function(t), ()), keras.ops.convert_to_tensor(x))[0])
 
 
 def images(count=32, shape=SHAPE, seed=0) -> np.ndarray:

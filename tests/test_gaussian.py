@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from harness import numpy
-from scipy import integrate, stats
+from harness import gradient, numpy
+from keras import ops
+from scipy import integrate, special, stats
 from scipy.special import digamma
 
 from gamix_keras import gaussian
@@ -63,6 +64,43 @@ def test_moment_kls_stay_finite_where_means_coincide():
     zero = np.zeros(4, "float32")
     assert np.isfinite(float(gaussian.moments_kl(zero, zero)))
     assert np.isfinite(float(gaussian.full_moments_kl(zero, np.zeros((4, 4), "float32"))))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
+def test_covariance_of_too_few_points_gives_a_large_number_and_a_gradient(scale):
+    points = (scale * np.random.default_rng(1).normal(size=(3, 32))).astype("float32")
+    covariance, zero = np.cov(points.T, bias=True).astype("float32"), np.zeros(32, "float32")
+    found = float(gaussian.full_moments_kl(zero, covariance))
+    assert found > 29 * 4  # each of the missing dimensions counts -0.5 log of less than 1e-4 of the variance, or so
+    assert np.all(np.isfinite(gradient(lambda s: gaussian.full_moments_kl(zero, s), covariance)))
+
+
+def _mixture_in_float64(z, means, log_vars):
+    """The mixture's log-density and its gradients by means and log-variances, summed over the points."""
+    z, means, log_vars = (a.astype("float64") for a in (z, means, log_vars))
+    apart = z[:, None] - means
+    terms = -0.5 * (apart**2 * np.exp(-log_vars) + log_vars + np.log(2 * np.pi))
+    logs = terms.sum(-1)
+    density = special.logsumexp(logs, axis=1) - np.log(len(means))
+    share = special.softmax(logs, axis=1)[..., None]
+    by_mean = (share * apart * np.exp(-log_vars)).sum(0)
+    by_log_var = (share * 0.5 * (apart**2 * np.exp(-log_vars) - 1)).sum(0)
+    return density, by_mean, by_log_var
+
+
+@pytest.mark.parametrize("log_var", [0.0, -9.2, -12.0, -14.0])
+def test_mixture_of_narrow_posteriors_in_value_and_gradient(log_var):
+    rng = np.random.default_rng(2)
+    means = np.repeat(rng.normal(1.0, 1.5, (8, 16)), 2, axis=0)  # each with a near neighbour
+    means = (means + np.exp(0.5 * log_var) * 0.3 * rng.normal(size=means.shape)).astype("float32")
+    log_vars = (log_var + 0.1 * rng.normal(size=means.shape)).astype("float32")
+    z = (means + np.exp(0.5 * log_vars) * rng.normal(size=means.shape)).astype("float32")
+    density, by_mean, by_log_var = _mixture_in_float64(z, means, log_vars)
+    np.testing.assert_allclose(numpy(gaussian.mixture_log_density(z, means, log_vars)), density, rtol=1e-4, atol=1e-4)
+    found = gradient(lambda m: ops.sum(gaussian.mixture_log_density(z, m, log_vars)), means)
+    np.testing.assert_allclose(found, by_mean, rtol=1e-3, atol=1e-4 * np.abs(by_mean).max())
+    found = gradient(lambda v: ops.sum(gaussian.mixture_log_density(z, means, v)), log_vars)
+    np.testing.assert_allclose(found, by_log_var, rtol=1e-3, atol=1e-3)
 
 
 def test_mixture_density_is_the_brute_force_sum():

@@ -1,11 +1,20 @@
 """Layers: convolution, sampling, moments of q(z), learned scale, residual blocks, normalisation, attention, blur."""
 
-from gamix_keras.layers.attention import AddPositions, PrependToken, TransformerBlock
+from gamix_keras.layers.activation import LeakyReLU
+from gamix_keras.layers.attention import AddPositions, PrependToken, SelfAttention, TransformerBlock
 from gamix_keras.layers.blur import BlurResample2D
-from gamix_keras.layers.convolution import Conv2D
+from gamix_keras.layers.convolution import Conv2D, Conv2DTranspose
+from gamix_keras.layers.dense import Dense, EinsumDense
 from gamix_keras.layers.ema import MovingAverage
 from gamix_keras.layers.moments import AggregateMoments
-from gamix_keras.layers.normalisation import GroupNormalization, PlaneNormalization, ScaleShift, make_normalisation
+from gamix_keras.layers.normalisation import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    PlaneNormalization,
+    ScaleShift,
+    make_normalisation,
+)
 from gamix_keras.layers.residual import PreActivatedConv, ResidualBlock
 from gamix_keras.layers.sampling import GaussianSampling
 from gamix_keras.layers.scale import LearnedLogScale
@@ -15,11 +24,17 @@ from gamix_keras.layers.subpixel import DepthToSpace
 __all__ = [
     "AddPositions",
     "AggregateMoments",
+    "BatchNormalization",
     "BlurResample2D",
     "Conv2D",
+    "Conv2DTranspose",
+    "Dense",
     "DepthToSpace",
+    "EinsumDense",
     "GaussianSampling",
     "GroupNormalization",
+    "LayerNormalization",
+    "LeakyReLU",
     "LearnedLogScale",
     "MovingAverage",
     "PlaneNormalization",
@@ -27,6 +42,7 @@ __all__ = [
     "PrependToken",
     "ResidualBlock",
     "ScaleShift",
+    "SelfAttention",
     "SpectralNorm",
     "TransformerBlock",
     "make_normalisation",

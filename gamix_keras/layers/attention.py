@@ -6,6 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from gamix_keras.layers.dense import Dense, EinsumDense
+from gamix_keras.layers.normalisation import LayerNormalization
+
 Tensor = Any
 LONGEST_PERIOD = 10_000.0
 
@@ -71,8 +74,9 @@ class PrependToken(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """The token is the same for each image."""
-        token = ops.broadcast_to(ops.cast(self.token, inputs.dtype), (ops.shape(inputs)[0], 1, inputs.shape[-1]))
-        return ops.concatenate([token, inputs], axis=1)
+        # Copied in float32, so that the gradients of the copies are added up in float32.
+        token = ops.broadcast_to(ops.cast(self.token, "float32"), (ops.shape(inputs)[0], 1, inputs.shape[-1]))
+        return ops.concatenate([ops.cast(token, inputs.dtype), inputs], axis=1)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """One token more."""
@@ -82,6 +86,58 @@ class PrependToken(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """No argument of its own; without this method Keras refuses a dtype policy as argument."""
         return super().get_config()
+
+
+def gelu(x: Tensor) -> Tensor:
+    """x Phi(x) = 0.5 x (1 + erf(x / sqrt 2)) (Hendrycks & Gimpel 2016), by an operation that every exporter knows."""
+    return 0.5 * x * (1.0 + ops.erf(x * 0.5**0.5))
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class SelfAttention(keras.layers.Layer):
+    """Scaled dot-product attention of tokens among themselves (Vaswani et al. 2017): (B, N, dim) in and out.
+
+    The same weights and numbers as `keras.layers.MultiHeadAttention(heads, dim // heads)` called as `layer(x, x)`.
+
+    Args:
+        heads: Attention heads, which must divide dim.
+
+    Raises:
+        ValueError: if the heads do not divide the width of the input.
+    """
+
+    def __init__(self, heads: int = 4, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def build(self, input_shape: tuple) -> None:
+        """Create and build the four projections."""
+        dim, policy = input_shape[-1], self.dtype_policy
+        if dim % self.heads:
+            raise ValueError(f"heads: expected a divisor of the width {dim}, got {self.heads}.")
+        split = {"output_shape": (None, self.heads, dim // self.heads), "bias_axes": "hd", "dtype": policy}
+        self.query_dense = EinsumDense("bnc,chd->bnhd", name="query", **split)
+        self.key_dense = EinsumDense("bnc,chd->bnhd", name="key", **split)
+        self.value_dense = EinsumDense("bnc,chd->bnhd", name="value", **split)
+        self.output_dense = EinsumDense("bnhd,hdc->bnc", (None, dim), bias_axes="c", dtype=policy, name="output")
+        for layer in (self.query_dense, self.key_dense, self.value_dense):
+            layer.build(input_shape)
+        self.output_dense.build((*input_shape[:-1], self.heads, dim // self.heads))
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Attend."""
+        query, key, value = (layer(inputs) for layer in (self.query_dense, self.key_dense, self.value_dense))
+        scale = query.shape[-1] ** -0.5
+        attended = ops.dot_product_attention(query, key, value, scale=scale, flash_attention=False)
+        return self.output_dense(attended)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Return the same shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "heads": self.heads}
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
@@ -105,23 +161,19 @@ class TransformerBlock(keras.layers.Layer):
     def build(self, input_shape: tuple) -> None:
         """Creates and builds the parts, whose widths depend on the input."""
         dim, policy = input_shape[-1], self.dtype_policy
-        if dim % self.heads:
-            raise ValueError(f"heads: expected a divisor of the width {dim}, got {self.heads}.")
         norm = {"epsilon": 1e-6, "center": False, "dtype": policy}
-        self.first_norm = keras.layers.LayerNormalization(**norm)
-        self.attention = keras.layers.MultiHeadAttention(self.heads, dim // self.heads, dtype=policy)
-        self.second_norm = keras.layers.LayerNormalization(**norm)
-        self.hidden = keras.layers.Dense(self.mlp_ratio * dim, activation="gelu", dtype=policy)
-        self.out = keras.layers.Dense(dim, dtype=policy)
-        self.attention.build(input_shape, input_shape)
-        for layer in (self.first_norm, self.second_norm, self.hidden):
+        self.first_norm = LayerNormalization(**norm)
+        self.attention = SelfAttention(self.heads, dtype=policy)
+        self.second_norm = LayerNormalization(**norm)
+        self.hidden = Dense(self.mlp_ratio * dim, activation=gelu, dtype=policy)
+        self.out = Dense(dim, dtype=policy)
+        for layer in (self.first_norm, self.attention, self.second_norm, self.hidden):
             layer.build(input_shape)
         self.out.build((*input_shape[:-1], self.mlp_ratio * dim))
 
     def call(self, inputs: Tensor) -> Tensor:
         """Attention, then MLP."""
-        x = self.first_norm(inputs)
-        x = inputs + self.attention(x, x)
+        x = inputs + self.attention(self.first_norm(inputs))
         return x + self.out(self.hidden(self.second_norm(x)))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

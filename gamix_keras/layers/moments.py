@@ -7,6 +7,7 @@ S = Cov(mean) + diag E[exp(log_var)].
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from gamix_keras import gaussian
@@ -14,6 +15,7 @@ from gamix_keras.distributed import replicas
 
 Tensor = Any
 KINDS = ("means", "total", "full")
+AVERAGES = ("first", "second", "within", "weight")
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
@@ -61,12 +63,12 @@ class AggregateMoments(keras.layers.Layer):
         self.momentum = momentum
 
     def build(self, mean_shape: tuple, log_var_shape: tuple | None = None) -> None:
-        """Creates the running averages of E[mean], E[mean mean'] (or its diagonal) and E[variance]."""
+        """Create the running E[mean], Cov(mean) (or its diagonal), E[variance], and the weight of what is in them."""
         if self.momentum is None:
             return
         size = mean_shape[-1]
         second = (size, size) if self.kind == "full" else (size,)
-        shapes = {"first": (size,), "second": second, "within": (size,), "weight": ()}
+        shapes = dict(zip(AVERAGES, ((size,), second, (size,), ()), strict=True))
         self.averages = {
             name: self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
             for name, shape in shapes.items()
@@ -99,24 +101,55 @@ class AggregateMoments(keras.layers.Layer):
         return first, self._second_moment(spread, self.batch_mean(within))
 
     def _running_moments(self, mean: Tensor, within: Tensor) -> tuple[Tensor, Tensor]:
-        # Raw second moments average linearly over batches; central ones would lose the movement between batches.
-        batch = {
-            "first": self.batch_mean(mean),
-            "second": self.batch_mean(self._products(mean)),
-            "within": self.batch_mean(within),
-        }
-        weight = self._average("weight", ops.ones(()))
-        now = {}
-        for name, value in batch.items():
-            fixed = ops.stop_gradient(value)
-            now[name] = self._average(name, fixed) / weight + value - fixed
-        return now["first"], self._second_moment(now["second"] - self._outer(now["first"]), now["within"])
+        """Merge the batch's moments into the averages (Chan et al. 1983): sums of squares, which stay >= 0.
 
-    def _average(self, name: str, value: Tensor) -> Tensor:
-        variable = self.averages[name]
-        moved = self.momentum * ops.convert_to_tensor(variable) + (1.0 - self.momentum) * value
-        variable.assign(moved)
-        return moved
+        With a the batch's share: m' = m + a (b - m), S' = (1 - a) S + a S_b + a (1 - a) (b - m)(b - m)'.
+        """
+        first, spread, spread_within, weight = (ops.convert_to_tensor(self.averages[name]) for name in AVERAGES)
+        new_weight = self.momentum * weight + (1.0 - self.momentum)
+        share = (1.0 - self.momentum) / new_weight
+        batch, fixed = self.batch_mean(mean), ops.stop_gradient(mean)
+        step = self.batch_mean(fixed) - first
+        batch_spread = self.batch_mean(self._products(fixed - self.batch_mean(fixed)))
+        averages = {
+            "first": first + share * step,
+            "second": (1.0 - share) * spread + share * batch_spread + share * (1.0 - share) * self._outer(step),
+            "within": spread_within + share * (self.batch_mean(ops.stop_gradient(within)) - spread_within),
+            "weight": new_weight,
+        }
+        for name, value in averages.items():
+            self.averages[name].assign(value)
+        # Squares about the average: what the average of squares less the squared average has for a gradient.
+        squares = self.batch_mean(self._products(mean - averages["first"]))
+        spread = averages["second"] + _gradient_of(squares)
+        within = averages["within"] + _gradient_of(self.batch_mean(within))
+        return averages["first"] + _gradient_of(batch), self._second_moment(spread, within)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the averages by name. Older files hold sums neither centred nor bias-corrected, by number."""
+        for name, variable in self._state().items():
+            store[name] = ops.convert_to_numpy(variable)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Restore what `save_own_variables` stored, or what an older file holds."""
+        values = {name: np.asarray(store[name]) for name in store.keys()}
+        if "0" in values:
+            values = self._from_raw_sums([values[str(i)] for i in range(len(AVERAGES))])
+        for name, variable in self._state().items():
+            variable.assign(values[name])
+
+    def _state(self) -> dict[str, keras.Variable]:
+        return {} if self.momentum is None else self.averages
+
+    def _from_raw_sums(self, sums: list[np.ndarray]) -> dict[str, np.ndarray]:
+        *sums, weight = (value.astype("float64") for value in sums)
+        first, second, within = (value / max(weight, 1e-30) for value in sums)
+        outer = np.outer(first, first) if self.kind == "full" else first**2
+        centred = second - outer
+        # What float32 lost of the difference may be negative.
+        diagonal = np.diag_indices(len(first)) if self.kind == "full" else slice(None)
+        centred[diagonal] = np.maximum(centred[diagonal], 0.0)
+        return {"first": first, "second": centred, "within": within, "weight": weight}
 
     def _products(self, points: Tensor) -> Tensor:
         if self.kind == "full":
@@ -134,3 +167,8 @@ class AggregateMoments(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Kind and momentum."""
         return {**super().get_config(), "kind": self.kind, "momentum": self.momentum}
+
+
+def _gradient_of(value: Tensor) -> Tensor:
+    """Zero, with the gradient of a value."""
+    return value - ops.stop_gradient(value)

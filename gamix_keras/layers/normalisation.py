@@ -21,7 +21,52 @@ class ScaleShift(keras.layers.BatchNormalization):
         """Any shape with the channels last, in and out, the same in training and at inference."""
         gain = self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
         bias = self.beta - self.moving_mean * gain
-        return inputs * ops.cast(gain, inputs.dtype) + ops.cast(bias, inputs.dtype)
+        # In float32, so that the gradients of gain and bias are summed in float32.
+        return ops.cast(ops.cast(inputs, "float32") * gain + bias, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization` of the last axis, centred before it is squared.
+
+    The same arguments, weights, moving statistics and numbers. Keras 3.15 takes mean(x^2) - mean(x)^2 for the variance
+    on PyTorch, which is negative in float32 if a mean is large beside its spread, and NaN follows.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Any shape with the channels last, in and out; mean and variance in float32."""
+        x = ops.cast(inputs, "float32")
+        if training and self.trainable:
+            axes = tuple(range(len(x.shape) - 1))
+            mean = ops.mean(x, axis=axes)
+            centred = x - mean
+            variance = ops.mean(ops.square(centred), axis=axes)
+            self._move(self.moving_mean, mean)
+            self._move(self.moving_variance, variance)
+        else:
+            variance = ops.convert_to_tensor(self.moving_variance)
+            centred = x - ops.convert_to_tensor(self.moving_mean)
+        factor = ops.rsqrt(variance + self.epsilon)
+        factor = factor * self.gamma if self.scale else factor
+        outputs = centred * factor + self.beta if self.center else centred * factor
+        return ops.cast(outputs, self.compute_dtype)
+
+    def _move(self, average: keras.Variable, value: Any) -> None:
+        average.assign(average * self.momentum + value * (1.0 - self.momentum))
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class LayerNormalization(keras.layers.LayerNormalization):
+    """`keras.layers.LayerNormalization` of the last axis, centred before it is squared, as `BatchNormalization`."""
+
+    def call(self, inputs: Any) -> Any:
+        """Any shape, in and out; mean and variance in float32."""
+        x = ops.cast(inputs, "float32")
+        centred = x - ops.mean(x, axis=-1, keepdims=True)
+        outputs = centred * ops.rsqrt(ops.mean(ops.square(centred), axis=-1, keepdims=True) + self.epsilon)
+        outputs = outputs * self.gamma if self.scale else outputs
+        outputs = outputs + self.beta if self.center else outputs
+        return ops.cast(outputs, self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
@@ -149,7 +194,7 @@ def make_normalisation(kind: str, channels: int, groups: int = 8, **kwargs: Any)
     if kind == "group":
         return GroupNormalization(group_count(channels, groups), **kwargs)
     if kind == "batch":
-        return keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-5, **kwargs)
+        return BatchNormalization(momentum=0.99, epsilon=1e-5, **kwargs)
     if kind == "scale_shift":
         return ScaleShift(**kwargs)
     if kind == "none":

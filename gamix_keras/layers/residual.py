@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from gamix_keras.layers.blur import BlurResample2D
-from gamix_keras.layers.convolution import Conv2D
+from gamix_keras.layers.convolution import Conv2D, Conv2DTranspose
 from gamix_keras.layers.normalisation import make_normalisation
 
 Tensor = Any
@@ -55,7 +55,7 @@ class PreActivatedConv(keras.layers.Layer):
         self.filters, self.kernel_size, self.resample = filters, kernel_size, resample
         self.blur, self.norm, self.groups = blur, norm, groups
         strides = 1 if resample == "none" or (resample == "down" and blur) else 2
-        kind = keras.layers.Conv2DTranspose if resample == "up" else Conv2D
+        kind = Conv2DTranspose if resample == "up" else Conv2D
         self.conv = kind(filters, kernel_size, strides, "same", dtype=self.dtype_policy)
         self.activation = keras.layers.ReLU(dtype=self.dtype_policy)
         self.filter = BlurResample2D(0.5, dtype=self.dtype_policy) if resample == "down" and blur else None

@@ -33,7 +33,7 @@ class DepthToSpace(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Rearranges; values stay as they are."""
-        return ops.depth_to_space(inputs, self.block)
+        return ops.depth_to_space(inputs, self.block, data_format="channels_last")
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """b * b times the pixels of fewer channels."""

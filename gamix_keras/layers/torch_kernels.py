@@ -19,6 +19,8 @@ def group_normalised(
     planes = x.permute(0, 3, 1, 2)
     if x.device.type == "cpu" and x.shape[-1] // groups % _VECTOR:
         planes = planes.float()
+    if not planes.requires_grad:
+        planes = planes.contiguous()  # PyTorch 2.13 crashes on a view whose own gradient nobody asks for
     found = torch.nn.functional.group_norm(planes, groups, gain, bias, epsilon)
     return found.permute(0, 2, 3, 1).to(x.dtype)
 

@@ -54,8 +54,14 @@ class StandardKL(ImageLoss):
         self.free_bits = free_bits
         self.group_size = group_size
 
-    def call(self, mean: Tensor, log_var: Tensor) -> Tensor:
-        """The KL of each image, shape (B,), or a scalar with free bits."""
+    def __call__(self, mean: Tensor, log_var: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        """The KL, each image's weighed if there are weights (B,); with free bits before the mean over the batch."""
+        if not self.free_bits:
+            return super().__call__(mean, log_var, sample_weight)
+        return self.call(mean, log_var, sample_weight)
+
+    def call(self, mean: Tensor, log_var: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        """The KL of each image, shape (B,), or a scalar with free bits, where the weights count."""
         terms = gaussian.kl_to_standard(mean, log_var)
         if not self.free_bits:
             return ops.sum(terms, axis=-1)
@@ -63,8 +69,11 @@ class StandardKL(ImageLoss):
             raise ValueError(
                 f"StandardKL: group_size: expected a divisor of {terms.shape[-1]} latents, got {self.group_size}."
             )
+        if sample_weight is not None:
+            terms = terms * ops.cast(sample_weight, "float32")[:, None]
         per_group = ops.sum(ops.reshape(replicas.mean(ops.mean(terms, axis=0)), (-1, self.group_size)), axis=-1)
-        return ops.sum(ops.maximum(per_group, self.free_bits))
+        # Not `maximum`, whose gradient at a tie differs by backend.
+        return ops.sum(ops.where(per_group > self.free_bits, per_group, self.free_bits))
 
     @property
     def is_mean(self) -> bool:
@@ -82,8 +91,8 @@ class MomentKL(ImageLoss):
 
     Called as `loss(m, second)` with what `AggregateMoments` returns: a variance (D,) gives
     0.5 sum_d (m^2 + v - 1 - log v), a covariance (D, D) gives 0.5 (tr S + m'm - D - log det S). One number for the
-    data set, so there is nothing to reduce. With the true moments it is a lower bound of KL(q(z) || p) among all
-    q(z) that share them (a Gaussian has the largest entropy).
+    data set, so there is nothing to reduce, and no image to weigh: `sample_weight` is ignored. With the true moments
+    it is a lower bound of KL(q(z) || p) among all q(z) that share them (a Gaussian has the largest entropy).
     """
 
     def __init__(self, reduction: str = "sum_over_batch_size", name: str = "global", dtype: Any = None) -> None:
@@ -93,6 +102,10 @@ class MomentKL(ImageLoss):
     def is_mean(self) -> bool:
         """No: it is one number for the batch."""
         return False
+
+    def __call__(self, mean: Tensor, second: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        """The divergence; weights of images have nothing to weigh here, and are ignored."""
+        return super().__call__(mean, second)
 
     def call(self, mean: Tensor, second: Tensor) -> Tensor:
         """A scalar."""
@@ -106,9 +119,10 @@ class MixtureKL(ImageLoss):
     """KL(q(z) || N(0, I)) of the mixture itself: mean_i [log (1/B) sum_j N(z_i; mean_j, var_j) - log N(z_i; 0, I)].
 
     Called as `loss(z, (mean, log_var))` where z_i ~ N(mean_i, var_i) are the batch's own samples, all (B, D).
-    Nats per image; it sees every moment, not only two, in O(B^2 D) time. The minibatch stands for the data set: the
-    estimate lies between the mean KL less log B and the mean KL, and with informative posteriors it exceeds
-    KL(q(z) || p) of N images by up to log(N / B) (the bias bound of Hoffman & Johnson 2016 for the mutual information).
+    Nats per image; it sees every moment, not only two, in O(B^2 D) time and memory (64 MB a copy at B = 512, D = 64).
+    The minibatch stands for the data set: the estimate lies between the mean KL less log B and the mean KL, and with
+    informative posteriors it exceeds KL(q(z) || p) of N images by up to log(N / B) (the bias bound of Hoffman &
+    Johnson 2016 for the mutual information). Weights weigh each image's log-ratio, not its component of the mixture.
     """
 
     def __init__(self, reduction: str = "sum_over_batch_size", name: str = "global", dtype: Any = None) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from gamix_keras.layers.dense import Dense
+
 Tensor = Any
 # Below this side, down-sampling leaves too little room for the place of things.
 SMALLEST_MAP = 4
@@ -103,7 +105,7 @@ def _divides(image_shape: tuple[int, int, int], stages: int) -> bool:
 
 def posterior_heads(features: Tensor, latent_dim: int) -> list[Tensor]:
     """Two dense layers from flat features (B, F) to [mean, log_var], each (B, latent_dim), in float32."""
-    return [keras.layers.Dense(latent_dim, dtype="float32", name=name)(features) for name in ("mean", "log_var")]
+    return [Dense(latent_dim, dtype="float32", name=name)(features) for name in ("mean", "log_var")]
 
 
 def location_channels(image_shape: tuple[int, int, int], pixel_scale: bool) -> int:

@@ -12,7 +12,9 @@ from typing import Any
 
 import keras
 
+from gamix_keras.layers.activation import LeakyReLU
 from gamix_keras.layers.convolution import Conv2D
+from gamix_keras.layers.dense import Dense
 from gamix_keras.layers.normalisation import make_normalisation
 from gamix_keras.layers.subpixel import DepthToSpace, EqualPhases, PhaseAligned
 from gamix_keras.networks.base import (
@@ -66,7 +68,7 @@ class ConvEncoder(Network):
         for stage, channels in enumerate(_widths(width, max_width, resolve_stages(shape, stages))):
             conv = Conv2D(channels, 3, 2, "same", dtype=policy, name=f"conv{stage}")
             x = _activated(conv(x), norm if stage else "none", groups, policy, stage)
-        x = keras.layers.Flatten(dtype=policy, name="flatten")(x)
+        x = keras.layers.Flatten("channels_last", dtype=policy, name="flatten")(x)
         arguments = {
             "image_shape": shape,
             "latent_dim": latent_dim,
@@ -119,7 +121,7 @@ class ConvDecoder(Network):
         widths = _widths(width, max_width, resolve_stages(shape, stages))[::-1]
         height, across = shape[0] >> len(widths), shape[1] >> len(widths)
         z = keras.Input((latent_dim,), name="z")
-        x = keras.layers.Dense(height * across * widths[0], dtype=policy, name="dense")(z)
+        x = Dense(height * across * widths[0], dtype=policy, name="dense")(z)
         x = keras.layers.Reshape((height, across, widths[0]), dtype=policy, name="reshape")(x)
         x = _activated(x, norm, groups, policy, 0)
         for stage, channels in enumerate(widths[1:], start=1):
@@ -165,4 +167,4 @@ def _widths(width: int, max_width: int, stages: int) -> list[int]:
 def _activated(x: Tensor, norm: str, groups: int, dtype: Any, index: int) -> Tensor:
     """Normalisation and leaky ReLU."""
     x = make_normalisation(norm, x.shape[-1], groups, dtype=dtype, name=f"norm{index}")(x)
-    return keras.layers.LeakyReLU(0.2, dtype=dtype, name=f"relu{index}")(x)
+    return LeakyReLU(0.2, dtype=dtype, name=f"relu{index}")(x)

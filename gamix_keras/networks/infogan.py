@@ -17,7 +17,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from gamix_keras.layers.convolution import Conv2D
+from gamix_keras.layers.activation import LeakyReLU
+from gamix_keras.layers.convolution import Conv2D, Conv2DTranspose
+from gamix_keras.layers.dense import Dense
 from gamix_keras.layers.normalisation import make_normalisation
 from gamix_keras.layers.spectral import SpectralNorm
 from gamix_keras.networks.base import Network, check_image_shape, check_positive, resolve_stages
@@ -60,16 +62,15 @@ class InfoGANEncoder(Network):
         held = {"kernel_constraint": SpectralNorm(), "kernel_initializer": _small()}
         image = keras.Input(shape, name="image")
         x = Conv2D(width, 4, 2, "same", dtype=policy, name="conv0", **held)(image)
-        x = keras.layers.LeakyReLU(0.2, dtype=policy, name="relu0")(x)
+        x = LeakyReLU(0.2, dtype=policy, name="relu0")(x)
         x = Conv2D(2 * width, 4, 2, "same", dtype=policy, name="conv1", **held)(x)
         x = _normalised(x, "leaky_relu", policy, 1)
-        x = keras.layers.Flatten(dtype=policy, name="flatten")(x)
-        x = keras.layers.Dense(units, dtype=policy, name="dense", **held)(x)
+        x = keras.layers.Flatten("channels_last", dtype=policy, name="flatten")(x)
+        x = Dense(units, dtype=policy, name="dense", **held)(x)
         x = _normalised(x, "leaky_relu", policy, 2)
-        heads = keras.layers.Dense(2 * latent_dim, dtype="float32", name="heads", **held)(x)
-        deviation = ops.softplus(heads[:, latent_dim:]) + SMALLEST_DEVIATION
+        heads = Dense(2 * latent_dim, dtype="float32", name="heads", **held)(x)
         arguments = {"image_shape": shape, "latent_dim": latent_dim, "width": width, "units": units}
-        outputs = [heads[:, :latent_dim], 2.0 * ops.log(deviation)]
+        outputs = [heads[:, :latent_dim], log_variance(heads[:, latent_dim:])]
         super().__init__(image, outputs, arguments, policy, name=name, **kwargs)
 
 
@@ -105,14 +106,14 @@ class InfoGANDecoder(Network):
         start = {"kernel_initializer": _small()}
         quarter = (shape[0] // 4, shape[1] // 4, 2 * width)
         z = keras.Input((latent_dim,), name="z")
-        x = keras.layers.Dense(units, dtype=policy, name="dense0", **start)(z)
+        x = Dense(units, dtype=policy, name="dense0", **start)(z)
         x = _normalised(x, "relu", policy, 0)
-        x = keras.layers.Dense(quarter[0] * quarter[1] * quarter[2], dtype=policy, name="dense1", **start)(x)
+        x = Dense(quarter[0] * quarter[1] * quarter[2], dtype=policy, name="dense1", **start)(x)
         x = _normalised(x, "relu", policy, 1)
         x = keras.layers.Reshape(quarter, dtype=policy, name="reshape")(x)
-        x = keras.layers.Conv2DTranspose(width, 4, 2, "same", dtype=policy, name="deconv", **start)(x)
+        x = Conv2DTranspose(width, 4, 2, "same", dtype=policy, name="deconv", **start)(x)
         x = _normalised(x, "relu", policy, 2)
-        x = keras.layers.Conv2DTranspose(shape[-1], 4, 2, "same", dtype="float32", name="location", **start)(x)
+        x = Conv2DTranspose(shape[-1], 4, 2, "same", dtype="float32", name="location", **start)(x)
         arguments = {"image_shape": shape, "latent_dim": latent_dim, "width": width, "units": units}
         super().__init__(z, ops.tanh(0.5 * x), arguments, policy, name=name, **kwargs)
 
@@ -125,5 +126,18 @@ def _small() -> keras.initializers.Initializer:
 def _normalised(x: Tensor, activation: str, dtype: Any, index: int) -> Tensor:
     """Batch normalisation, then "relu" or "leaky_relu" (slope 0.2)."""
     x = make_normalisation("batch", x.shape[-1], dtype=dtype, name=f"norm{index}")(x)
-    slope = 0.2 if activation == "leaky_relu" else 0.0
-    return keras.layers.ReLU(negative_slope=slope, dtype=dtype, name=f"relu{index}")(x)
+    if activation == "leaky_relu":
+        return LeakyReLU(0.2, dtype=dtype, name=f"relu{index}")(x)
+    return keras.layers.ReLU(dtype=dtype, name=f"relu{index}")(x)
+
+
+def log_variance(x: Tensor) -> Tensor:
+    """2 log(softplus(x) + 1e-6), by operations that no runtime gets wrong.
+
+    With t = exp(x), log(1 + t) loses digits at small t, and some runtimes' softplus and log1p are 0 or negative there,
+    which costs up to 2.4 nats per latent. Below t = 0.03 its series is exact to float32, above x = 15 it is x.
+    """
+    t = ops.exp(ops.minimum(x, 15.0))
+    series = t * (1.0 - t * (1.0 / 2 - t * (1.0 / 3 - t * (1.0 / 4 - t / 5))))
+    deviation = ops.where(x > 15.0, x, ops.where(t < 0.03, series, ops.log(1.0 + t)))
+    return 2.0 * ops.log(deviation + SMALLEST_DEVIATION)

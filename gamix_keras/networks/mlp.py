@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from gamix_keras.layers.dense import Dense
 from gamix_keras.networks.base import Network, check_image_shape, check_positive, location_channels, posterior_heads
 
 Tensor = Any
@@ -40,7 +41,7 @@ class MLPEncoder(Network):
         check_positive(latent_dim=latent_dim, width=width, depth=depth)
         policy = keras.dtype_policies.get(dtype)
         image = keras.Input(shape, name="image")
-        x = _hidden(keras.layers.Flatten(dtype=policy, name="flatten")(image), width, depth, policy)
+        x = _hidden(keras.layers.Flatten("channels_last", dtype=policy, name="flatten")(image), width, depth, policy)
         arguments = {"image_shape": shape, "latent_dim": latent_dim, "width": width, "depth": depth}
         super().__init__(image, posterior_heads(x, latent_dim), arguments, policy, name=name, **kwargs)
 
@@ -78,7 +79,7 @@ class MLPDecoder(Network):
         z = keras.Input((latent_dim,), name="z")
         x = _hidden(z, width, depth, policy)
         out = (*shape[:2], location_channels(shape, pixel_scale))
-        x = keras.layers.Dense(int(np.prod(out)), dtype="float32", name="location")(x)
+        x = Dense(int(np.prod(out)), dtype="float32", name="location")(x)
         x = keras.layers.Reshape(out, dtype="float32", name="pixels")(x)
         arguments = {"image_shape": shape, "latent_dim": latent_dim, "width": width, "depth": depth}
         super().__init__(z, x, {**arguments, "pixel_scale": pixel_scale}, policy, name=name, **kwargs)
@@ -115,8 +116,8 @@ class SecondStageEncoder(Network):
         policy = keras.dtype_policies.get(dtype)
         z = keras.Input((latent_dim,), name="z")
         features = _with_input(z, width, depth, policy)
-        mean = keras.layers.Dense(latent_dim, dtype="float32", name="mean")(features)
-        log_std = keras.layers.Dense(latent_dim, dtype="float32", name="log_std")(features)
+        mean = Dense(latent_dim, dtype="float32", name="mean")(features)
+        log_std = Dense(latent_dim, dtype="float32", name="log_std")(features)
         arguments = {"latent_dim": latent_dim, "width": width, "depth": depth}
         super().__init__(z, [mean, 2.0 * log_std], arguments, policy, name=name, **kwargs)
 
@@ -147,7 +148,7 @@ class SecondStageDecoder(Network):
         check_positive(latent_dim=latent_dim, width=width, depth=depth)
         policy = keras.dtype_policies.get(dtype)
         u = keras.Input((latent_dim,), name="u")
-        z = keras.layers.Dense(latent_dim, dtype="float32", name="location")(_with_input(u, width, depth, policy))
+        z = Dense(latent_dim, dtype="float32", name="location")(_with_input(u, width, depth, policy))
         arguments = {"latent_dim": latent_dim, "width": width, "depth": depth}
         super().__init__(u, z, arguments, policy, name=name, **kwargs)
 
@@ -155,7 +156,7 @@ class SecondStageDecoder(Network):
 def _hidden(x: Tensor, width: int, depth: int, dtype: Any) -> Tensor:
     """`depth` dense layers with ReLU."""
     for index in range(depth):
-        x = keras.layers.Dense(width, activation="relu", dtype=dtype, name=f"dense{index}")(x)
+        x = Dense(width, activation="relu", dtype=dtype, name=f"dense{index}")(x)
     return x
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from gamix_keras.layers.activation import LeakyReLU
 from gamix_keras.layers.blur import BlurResample2D
 from gamix_keras.layers.convolution import Conv2D
 from gamix_keras.layers.normalisation import NORMALISATIONS, make_normalisation
@@ -75,7 +76,7 @@ class PatchGANCritic(Network):
             x = Conv2D(width, side, step, "same", **conv)(x)
             kind = "scale_shift" if paper else norm if i > 0 else "none"
             x = make_normalisation(kind, width, groups, dtype=policy, name=f"norm{i}")(x)
-            x = keras.layers.LeakyReLU(0.3 if paper else 0.2, dtype=policy, name=f"relu{i}")(x)
+            x = LeakyReLU(0.3 if paper else 0.2, dtype=policy, name=f"relu{i}")(x)
         conv = {"kernel_constraint": constraint, "dtype": "float32", "name": "logits"}
         x = Conv2D(1, kernel_size, padding="same", **conv)(x)
         if paper:

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from gamix_keras.layers.convolution import Conv2D
+from gamix_keras.layers.dense import Dense
 from gamix_keras.layers.normalisation import PlaneNormalization, make_normalisation
 from gamix_keras.layers.residual import ResidualBlock
 from gamix_keras.networks.base import (
@@ -77,7 +78,7 @@ class ResNetEncoder(Network):
         if not paper:
             x = _activated(x, groups, policy)
         x = Conv2D(bottleneck, 1, dtype=policy, name="bottleneck")(x)
-        x = keras.layers.Flatten(dtype=policy, name="flatten")(x)
+        x = keras.layers.Flatten("channels_last", dtype=policy, name="flatten")(x)
         arguments = {
             "image_shape": shape,
             "latent_dim": latent_dim,
@@ -133,7 +134,7 @@ class ResNetDecoder(Network):
         count, channels = resolve_stages(shape, stages), location_channels(shape, pixel_scale)
         height, across = shape[0] >> count, shape[1] >> count
         z = keras.Input((latent_dim,), name="z")
-        x = keras.layers.Dense(height * across * bottleneck, dtype=policy, name="dense")(z)
+        x = Dense(height * across * bottleneck, dtype=policy, name="dense")(z)
         x = keras.layers.Reshape((height, across, bottleneck), dtype=policy, name="reshape")(x)
         x = Conv2D(width, 3, padding="same", dtype=policy, name="stem")(x)
         for stage in range(count):

@@ -13,6 +13,8 @@ import keras
 
 from gamix_keras.layers.attention import AddPositions, PrependToken, TransformerBlock
 from gamix_keras.layers.convolution import Conv2D
+from gamix_keras.layers.dense import Dense
+from gamix_keras.layers.normalisation import LayerNormalization
 from gamix_keras.layers.subpixel import DepthToSpace
 from gamix_keras.networks.base import Network, check_image_shape, check_positive, location_channels, posterior_heads
 
@@ -110,12 +112,12 @@ class TransformerDecoder(Network):
         rows, columns = _grid(shape, patch)
         policy = keras.dtype_policies.get(dtype)
         z = keras.Input((latent_dim,), name="z")
-        x = keras.layers.Dense(width, dtype=policy, name="dense")(z)
+        x = Dense(width, dtype=policy, name="dense")(z)
         x = keras.layers.RepeatVector(rows * columns, dtype=policy, name="tokens")(x)
         x = AddPositions(rows, columns, dtype=policy, name="positions")(x)
         x = _blocks(x, depth, heads, mlp_ratio, policy)
         channels = location_channels(shape, pixel_scale)
-        x = keras.layers.Dense(patch * patch * channels, dtype="float32", name="location")(x)
+        x = Dense(patch * patch * channels, dtype="float32", name="location")(x)
         x = keras.layers.Reshape((rows, columns, patch * patch * channels), dtype="float32", name="grid")(x)
         x = DepthToSpace(patch, dtype="float32", name="pixels")(x)
         arguments = {
@@ -144,4 +146,4 @@ def _blocks(x: Tensor, depth: int, heads: int, mlp_ratio: int, dtype: Any) -> Te
     """The transformer and its last normalisation, which has a bias, unlike those inside the blocks."""
     for index in range(depth):
         x = TransformerBlock(heads, mlp_ratio, dtype=dtype, name=f"block{index}")(x)
-    return keras.layers.LayerNormalization(epsilon=1e-6, dtype=dtype, name="last_norm")(x)
+    return LayerNormalization(epsilon=1e-6, dtype=dtype, name="last_norm")(x)

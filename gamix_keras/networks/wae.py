@@ -15,7 +15,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from gamix_keras.layers.convolution import Conv2D
+from gamix_keras.layers.convolution import Conv2D, Conv2DTranspose
+from gamix_keras.layers.dense import Dense
 from gamix_keras.layers.normalisation import make_normalisation
 from gamix_keras.networks.base import Network, check_image_shape, check_positive, resolve_stages
 
@@ -56,9 +57,9 @@ class WAEEncoder(Network):
             strides = 2 if stage else 1
             x = Conv2D(width << stage, 5, strides, "same", dtype=policy, name=f"conv{stage}")(x)
             x = _normalised(x, policy, stage)
-        x = keras.layers.Flatten(dtype=policy, name="flatten")(x)
-        mean = keras.layers.Dense(latent_dim, dtype="float32", name="mean")(x)
-        log_std = keras.layers.Dense(latent_dim, dtype="float32", name="log_std")(x)
+        x = keras.layers.Flatten("channels_last", dtype=policy, name="flatten")(x)
+        mean = Dense(latent_dim, dtype="float32", name="mean")(x)
+        log_std = Dense(latent_dim, dtype="float32", name="log_std")(x)
         arguments = {"image_shape": shape, "latent_dim": latent_dim, "width": width}
         super().__init__(image, [mean, 2.0 * log_std], arguments, policy, name=name, **kwargs)
 
@@ -93,12 +94,12 @@ class WAEDecoder(Network):
         eighth = (shape[0] >> STAGES, shape[1] >> STAGES, width << STAGES)
         z = keras.Input((latent_dim,), name="z")
         units = eighth[0] * eighth[1] * eighth[2]
-        x = keras.layers.Dense(units, activation="relu", dtype=policy, name="dense")(z)
+        x = Dense(units, activation="relu", dtype=policy, name="dense")(z)
         x = keras.layers.Reshape(eighth, dtype=policy, name="reshape")(x)
         for stage in reversed(range(STAGES)):
-            x = keras.layers.Conv2DTranspose(width << stage, 5, 2, "same", dtype=policy, name=f"deconv{stage}")(x)
+            x = Conv2DTranspose(width << stage, 5, 2, "same", dtype=policy, name=f"deconv{stage}")(x)
             x = _normalised(x, policy, stage)
-        x = keras.layers.Conv2DTranspose(shape[-1], 5, 1, "same", dtype="float32", name="location")(x)
+        x = Conv2DTranspose(shape[-1], 5, 1, "same", dtype="float32", name="location")(x)
         arguments = {"image_shape": shape, "latent_dim": latent_dim, "width": width}
         super().__init__(z, ops.tanh(0.5 * x), arguments, policy, name=name, **kwargs)
 

@@ -3,13 +3,15 @@
 import keras
 import numpy as np
 import pytest
-from harness import numpy, round_trip
+from harness import gradient, numpy, round_trip
 
 from gamix_keras.layers import AggregateMoments
+from gamix_keras.losses import MomentKL
 
 RNG = np.random.default_rng(3)
 MEAN = (RNG.normal(size=(6, 3)) + 1.0).astype("float32")
 LOG_VAR = RNG.normal(size=(6, 3)).astype("float32")
+WEIGHTS = np.array([[1.0, 0.3, -0.2], [0.3, 2.0, 0.5], [-0.2, 0.5, 0.7]], "float32")
 
 
 def _from_the_mixture(count=400_000):
@@ -70,3 +72,65 @@ def test_config_round_trip():
     layer = round_trip(AggregateMoments("full", 0.97, name="q"))
     assert (layer.kind, layer.momentum, layer.name) == ("full", 0.97, "q")
     assert keras.saving.get_registered_name(AggregateMoments) == "gamix_keras>AggregateMoments"
+
+
+def _batches(kind, mean, spread, momentum, count=40):
+    """A layer that saw some batches of narrow posteriors far from 0, and the averages in float64."""
+    layer, rng, weight = AggregateMoments(kind, momentum), np.random.default_rng(0), 0.0
+    log_var = np.full((8, 3), -14.0, "float32")
+    sums = [0.0, 0.0, 0.0]
+    for _ in range(count):
+        points = (mean + spread * rng.normal(size=(8, 3))).astype("float32")
+        found = layer(points, log_var, training=True)
+        points, within = points.astype("float64"), np.exp(log_var.astype("float64"))
+        batch = points.mean(0), points.T @ points / 8, within.mean(0)
+        sums = [momentum * old + (1 - momentum) * new for old, new in zip(sums, batch, strict=True)]
+        weight = momentum * weight + 1 - momentum
+    first, second, within = (value / weight for value in sums)
+    return layer, found, first, second - np.outer(first, first), within
+
+
+@pytest.mark.parametrize("kind", ["means", "total", "full"])
+@pytest.mark.parametrize(("mean", "spread"), [(1.0, 1.0), (10.3, 1e-3), (-300.0, 1e-2)])
+def test_running_moments_keep_their_digits_far_from_zero(kind, mean, spread):
+    _, (m, second), first, covariance, within = _batches(kind, mean, spread, 0.9)
+    np.testing.assert_allclose(numpy(m), first, rtol=1e-6)
+    expected = covariance + np.diag(within) if kind == "full" else np.diag(covariance) + within * (kind == "total")
+    np.testing.assert_allclose(numpy(second), expected, rtol=2e-2, atol=2e-3 * np.max(expected))
+    assert np.linalg.eigvalsh(numpy(second) if kind == "full" else np.diag(numpy(second))).min() >= 0
+    assert np.isfinite(float(MomentKL()(m, second)))
+
+
+@pytest.mark.parametrize("kind", ["means", "full"])
+def test_gradient_of_running_moments_is_that_about_the_average(kind):
+    layer, *_ = _batches(kind, 1.0, 1.0, 0.9, count=3)
+
+    weights = keras.ops.convert_to_tensor(WEIGHTS if kind == "full" else np.diag(WEIGHTS).copy())
+
+    def second(points):
+        with keras.StatelessScope():  # a variable must not keep what JAX traces
+            return keras.ops.sum(layer(points, LOG_VAR, training=True)[1] * weights)
+
+    found = gradient(second, MEAN)
+    layer(MEAN, LOG_VAR, training=True)
+    about = numpy(layer.averages["first"])
+    expected = 2 * (MEAN - about) @ (WEIGHTS if kind == "full" else np.diag(np.diag(WEIGHTS))) / len(MEAN)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["total", "full"])
+def test_averages_of_an_older_file_are_read_and_go_on(kind):
+    layer, _, first, covariance, within = _batches(kind, 1.0, 1.0, 0.9, count=5)
+    weight = 1 - 0.9**5
+    second = covariance + np.outer(first, first)
+    raw = [weight * v for v in (first, second if kind == "full" else np.diag(second), within)]
+    again = AggregateMoments(kind, 0.9)
+    again.build((None, 3))
+    again.load_own_variables({str(i): np.float32(v) for i, v in enumerate([*raw, weight])})
+    for found, expected in zip(*(one(MEAN, LOG_VAR, training=True) for one in (again, layer)), strict=True):
+        np.testing.assert_allclose(numpy(found), numpy(expected), rtol=1e-4, atol=1e-5)
+    store = {}
+    layer.save_own_variables(store)
+    again.load_own_variables(store)
+    for found, expected in zip(again.weights, layer.weights, strict=True):
+        np.testing.assert_array_equal(numpy(found), numpy(expected))

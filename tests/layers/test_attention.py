@@ -2,8 +2,16 @@ import keras
 import numpy as np
 import pytest
 from harness import numpy, round_trip
+from scipy import stats
 
-from gamix_keras.layers.attention import AddPositions, PrependToken, TransformerBlock, sincos_positions
+from gamix_keras.layers.attention import (
+    AddPositions,
+    PrependToken,
+    SelfAttention,
+    TransformerBlock,
+    gelu,
+    sincos_positions,
+)
 
 X = np.random.default_rng(0).normal(size=(2, 6, 8)).astype("float32")
 
@@ -59,6 +67,21 @@ def test_block_against_plain_numpy():
     gelu = 0.5 * hidden * (1 + np.tanh(np.sqrt(2 / np.pi) * (hidden + 0.044715 * hidden**3)))
     expected = x + gelu @ numpy(block.out.kernel) + numpy(block.out.bias)
     np.testing.assert_allclose(numpy(block(X)), expected, rtol=1e-3, atol=3e-3)
+
+
+def test_attention_is_that_of_keras_with_the_same_weights():
+    ours, theirs = SelfAttention(2), keras.layers.MultiHeadAttention(2, 4)
+    ours.build(X.shape), theirs.build(X.shape, X.shape)
+    assert [v.shape for v in ours.weights] == [v.shape for v in theirs.weights]
+    weights = [np.random.default_rng(i).normal(size=v.shape) / 2 for i, v in enumerate(ours.weights)]
+    ours.set_weights(weights), theirs.set_weights(weights)
+    np.testing.assert_allclose(numpy(ours(X)), numpy(theirs(X, X)), rtol=1e-4, atol=1e-5)
+    assert round_trip(ours).get_config() == ours.get_config()
+
+
+def test_gelu_is_x_times_the_normal_distribution():
+    x = np.linspace(-6, 6, 25, dtype="float32")
+    np.testing.assert_allclose(numpy(gelu(keras.ops.convert_to_tensor(x))), x * stats.norm.cdf(x), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.backend_free

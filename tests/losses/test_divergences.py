@@ -1,12 +1,23 @@
 """Divergences, the variance term and the adversarial losses against outside answers."""
 
+import keras
 import numpy as np
 import pytest
 from harness import numpy, round_trip
 from scipy import stats
 
 from gamix_keras import gaussian
-from gamix_keras.losses import AdversarialLoss, MixtureKL, MomentKL, PosteriorVariance, StandardKL
+from gamix_keras.losses import (
+    AdversarialLoss,
+    BernoulliNLL,
+    DiscretisedLogisticNLL,
+    GaussianNLL,
+    LaplaceNLL,
+    MixtureKL,
+    MomentKL,
+    PosteriorVariance,
+    StandardKL,
+)
 
 RNG = np.random.default_rng(7)
 MEAN = RNG.normal(size=(8, 6)).astype("float32")
@@ -104,3 +115,50 @@ def test_unknown_adversarial_loss_is_named(arguments):
 def test_wrong_free_bits_are_named(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         StandardKL(**arguments)
+
+
+@keras.saving.register_keras_serializable("tests")
+class _Plain(keras.losses.Loss):
+    """Keras's own reduction of given losses of images."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+WEIGHED = {
+    "kl": (StandardKL, (MEAN, LOG_VAR)),
+    "mixture": (MixtureKL, (MEAN, (MEAN, LOG_VAR))),
+    "variance": (PosteriorVariance, (MEAN, LOG_VAR)),
+    "adversarial": (AdversarialLoss, (np.ones((8, 2, 2, 1), "float32"), RNG.normal(size=(8, 2, 2, 1)))),
+    "gaussian": (GaussianNLL, tuple(RNG.uniform(-1, 1, (2, 8, 4, 4, 1)).astype("float32"))),
+    "laplace": (LaplaceNLL, tuple(RNG.uniform(-1, 1, (2, 8, 4, 4, 1)).astype("float32"))),
+    "optimal": (lambda **kw: LaplaceNLL("optimal", **kw), tuple(RNG.uniform(-1, 1, (2, 8, 4, 4, 1)).astype("float32"))),
+    "bernoulli": (BernoulliNLL, tuple(RNG.uniform(-1, 1, (2, 8, 4, 4, 1)).astype("float32"))),
+    "logistic": (lambda **kw: DiscretisedLogisticNLL(0.3, **kw), tuple(RNG.uniform(-1, 1, (2, 8, 4, 4, 1)))),
+}
+
+
+@pytest.mark.parametrize(("make", "inputs"), WEIGHED.values(), ids=WEIGHED)
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"])
+def test_sample_weights_reduce_as_in_keras(make, inputs, reduction):
+    inputs = keras.tree.map_structure(lambda x: np.asarray(x, "float32"), inputs)
+    weights = np.array([0, 1, 2, 0.5, 3, 1, 0, 4], "float32")
+    each = numpy(make(reduction="none")(*inputs))
+    assert each.shape == (8,)
+    found = float(make(reduction=reduction)(*inputs, sample_weight=weights))
+    assert found == pytest.approx(float(_Plain(reduction=reduction)(each, each, sample_weight=weights)), rel=1e-5)
+    if reduction == "sum_over_batch_size":
+        assert found == pytest.approx((weights * each).sum() / 8, rel=1e-5)
+
+
+def test_free_bits_weigh_each_image_before_the_mean():
+    weights = np.array([0, 1, 2, 0.5, 3, 1, 0, 4], "float32")
+    groups = (weights[:, None] * _per_dimension()).mean(0).reshape(-1, 2).sum(-1)
+    floor = float(np.median(groups)) + 1e-3
+    expected = np.maximum(groups, floor).sum()
+    assert float(StandardKL(floor, 2)(MEAN, LOG_VAR, sample_weight=weights)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_moments_of_a_batch_do_not_weigh():
+    m, v = MEAN.mean(0), MEAN.var(0)
+    assert float(MomentKL()(m, v, sample_weight=np.zeros(8, "float32"))) == float(MomentKL()(m, v)) > 0

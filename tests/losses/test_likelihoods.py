@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from harness import numpy, round_trip
+from harness import gradient, numpy, round_trip
 from scipy import optimize, stats
 from scipy.special import expit
 
@@ -91,3 +91,29 @@ def test_wrong_scale_is_named(scale):
         LaplaceNLL(scale)
     with pytest.raises(ValueError, match="optimal"):
         DiscretisedLogisticNLL("optimal")
+
+
+@pytest.mark.parametrize("scale", [0.005, 0.05, 3.0])
+@pytest.mark.parametrize("distance", [-1.99, -0.8, -0.01, 0.0, 0.3, 1.7])
+def test_discretised_logistic_in_its_far_tails(scale, distance):
+    """Against the survival function of SciPy in float64, in value and gradient, up to 400 scales away."""
+    x = np.float32(round(distance / 4 * 127.5) / 127.5)
+    y = np.float32(x - distance)
+    half, away = 1 / 255, -abs(float(x) - float(y))
+    mass = lambda a, s: stats.logistic.cdf((a + half) / s) - stats.logistic.cdf((a - half) / s)  # noqa: E731
+    loss = DiscretisedLogisticNLL(scale)
+    image = np.full((1, 1, 1, 1), x)
+    assert float(loss(image, np.full_like(image, y))) == pytest.approx(-np.log(mass(away, scale)), rel=1e-4)
+    step = 1e-4 * scale
+    slope = (np.log(mass(away + step, scale)) - np.log(mass(away - step, scale))) / (2 * step)
+    found = gradient(lambda location: loss(image, location), np.full_like(image, y))
+    assert float(found.sum()) == pytest.approx(np.sign(y - x) * slope, rel=2e-3, abs=1e-3 / scale)
+    by_scale = gradient(lambda s: DiscretisedLogisticNLL()(image, (image * 0 + y, s)), np.float32(np.log(scale)))
+    assert np.isfinite(by_scale)
+
+
+def test_an_exact_hit_has_slope_zero_on_every_backend():
+    for loss in (LaplaceNLL(0.5), LaplaceNLL("optimal")):
+        hit = np.where(np.arange(32).reshape(1, 4, 4, 2) % 2, X[:1], 0.3).astype("float32")
+        found = gradient(lambda y, loss=loss: loss(X[:1], y), hit)
+        assert np.all((found == 0) == (hit == X[:1]))

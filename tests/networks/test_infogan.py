@@ -1,9 +1,11 @@
 import keras
 import numpy as np
 import pytest
+from harness import gradient, numpy
 from network_checks import fill, numbers, outputs
 
 from gamix_keras.networks import InfoGANDecoder, InfoGANEncoder
+from gamix_keras.networks.infogan import log_variance
 
 SMALL = {"image_shape": (16, 16, 3), "latent_dim": 4, "width": 4, "units": 16}
 LEARNED_SCALE = 1
@@ -27,6 +29,16 @@ def test_deviation_is_a_softplus():
     raw, (mean, log_var) = heads.predict_on_batch(images), outputs(encoder, images)
     np.testing.assert_allclose(mean, raw[:, :4], rtol=1e-5)
     np.testing.assert_allclose(np.exp(0.5 * log_var), np.log1p(np.exp(raw[:, 4:])) + 1e-6, rtol=1e-4)
+
+
+def test_log_variance_holds_in_both_tails():
+    heads = np.concatenate([np.linspace(-40, 30, 141), [-3.5066, -3.5065, 14.999, 15.001]]).astype("float32")
+    exact = heads.astype("float64")
+    expected = 2 * np.log(np.log1p(np.exp(exact)) + 1e-6)
+    np.testing.assert_allclose(numpy(log_variance(heads)), expected, rtol=2e-6, atol=2e-6)
+    slope = 2 / (np.log1p(np.exp(exact)) + 1e-6) / (1 + np.exp(-exact))
+    found = gradient(lambda x: keras.ops.sum(log_variance(x)), heads)
+    np.testing.assert_allclose(found, slope, rtol=1e-4, atol=1e-7)
 
 
 def test_output_is_the_published_sigmoid_on_our_range():

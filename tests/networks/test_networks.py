@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from harness import numpy
 from network_checks import fill, numbers, outputs, still_after_a_step
 
 from gamix_keras.layers.normalisation import ScaleShift
@@ -153,6 +154,31 @@ def test_batch_statistics_only_where_published(make, shape, request):
         x for x in make().layers if isinstance(x, keras.layers.BatchNormalization) and not isinstance(x, ScaleShift)
     ]
     assert bool(real) == request.node.callspec.id.endswith(WITH_BATCH_STATISTICS)
+
+
+@pytest.fixture
+def channels_first():
+    """`keras.json` says "channels_first"."""
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+@each_network
+def test_channels_come_last_whatever_keras_json_says(make, shape, channels_first, request):
+    model = make()
+    formats = {layer.data_format for layer in model._flatten_layers() if hasattr(layer, "data_format")}
+    assert formats <= {"channels_last"}
+    fill(model)
+    found = [numpy(out).std() for out in keras.tree.flatten(model(numbers(shape), training=False))]
+    np.testing.assert_allclose(found, GOLDEN[request.node.callspec.id], rtol=2e-4)
+
+
+@each_network
+def test_every_layer_with_weights_is_ours(make, shape):
+    """Those are the ones whose gradients in bfloat16 are tested, in tests/layers/test_layer_precision.py."""
+    layers = [layer for layer in make()._flatten_layers(include_self=False) if layer._trainable_variables]
+    assert layers and {type(layer).__module__.split(".")[0] for layer in layers} == {"gamix_keras"}
 
 
 @each_network
