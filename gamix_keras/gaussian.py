@@ -16,7 +16,7 @@ Tensor = Any
 
 LOG_2PI = math.log(2.0 * math.pi)
 LOG_VAR_RANGE = (-30.0, 20.0)
-# Keeps log v finite where a batch's means coincide, and is far below any variance worth modelling.
+# Keeps log v finite if a batch's means coincide, and is far below any variance worth modelling.
 VARIANCE_EPSILON = 1e-6
 
 
@@ -25,17 +25,17 @@ def _float32(*tensors: Tensor) -> list[Tensor]:
 
 
 def clip_log_var(log_var: Tensor) -> Tensor:
-    """Log-variance in float32, clamped to [-30, 20] so that its exponential is finite and not zero."""
+    """Clamp a log-variance to [-30, 20], in float32: its exponential is finite and not zero."""
     return ops.clip(ops.cast(log_var, "float32"), *LOG_VAR_RANGE)
 
 
 def log_density(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    """log N(x; mean, diag exp(log_var)) = -0.5 sum_d [(x - mean)^2 / exp(log_var) + log_var + log 2 pi].
+    """Return log N(x; mean, diag exp(log_var)) = -0.5 sum_d [(x - mean)^2 / exp(log_var) + log_var + log 2 pi].
 
     Args:
-        x: points, shape (..., D).
-        mean: shape broadcastable to `x`.
-        log_var: shape broadcastable to `x`.
+        x: Points, shape (..., D).
+        mean: Shape broadcastable to `x`.
+        log_var: Shape broadcastable to `x`.
 
     Returns:
         Shape (...), nats.
@@ -46,11 +46,11 @@ def log_density(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 
 
 def kl_to_standard(mean: Tensor, log_var: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_var)) || N(0, 1)) = 0.5 (mean^2 + exp(log_var) - 1 - log_var) of each dimension.
+    """Return KL(N(mean, exp(log_var)) || N(0, 1)) = 0.5 (mean^2 + exp(log_var) - 1 - log_var) of each dimension.
 
     Args:
-        mean: any shape.
-        log_var: the same shape.
+        mean: Any shape.
+        log_var: The same shape.
 
     Returns:
         The same shape, nats, >= 0 (Kingma & Welling 2014, appendix B). Sum over the last axis for the KL of an image.
@@ -65,10 +65,10 @@ def kl_to_standard(mean: Tensor, log_var: Tensor) -> Tensor:
 
 
 def variance_penalty(log_var: Tensor) -> Tensor:
-    """exp(log_var) - 1 - log_var of each dimension: twice KL(N(0, exp(log_var)) || N(0, 1)), zero at variance 1.
+    """Return exp(log_var) - 1 - log_var of each dimension: twice KL(N(0, exp(log_var)) || N(0, 1)), zero at variance 1.
 
     Args:
-        log_var: any shape.
+        log_var: Any shape.
 
     Returns:
         The same shape, nats, >= 0 (the term by which GAMIX keeps each posterior's variance alive).
@@ -78,11 +78,11 @@ def variance_penalty(log_var: Tensor) -> Tensor:
 
 
 def moments_kl(mean: Tensor, variance: Tensor) -> Tensor:
-    """KL(N(m, diag v) || N(0, I)) = 0.5 sum_d (m^2 + v - 1 - log v).
+    """Return KL(N(m, diag v) || N(0, I)) = 0.5 sum_d (m^2 + v - 1 - log v).
 
     Args:
-        mean: m, shape (D,).
-        variance: v, shape (D,), >= 0; 1e-6 is added inside the logarithm.
+        mean: Mean m, shape (D,).
+        variance: Variance v, shape (D,), >= 0; 1e-6 is added inside the logarithm.
 
     Returns:
         A scalar, nats per image: one number for the data set.
@@ -97,14 +97,14 @@ def moments_kl(mean: Tensor, variance: Tensor) -> Tensor:
 
 
 def full_moments_kl(mean: Tensor, covariance: Tensor) -> Tensor:
-    """KL(N(m, S) || N(0, I)) = 0.5 (tr S + m'm - D - log det S).
+    """Return KL(N(m, S) || N(0, I)) = 0.5 (tr S + m'm - D - log det S).
 
     1e-6 is added to the diagonal of S inside the logarithm, and 1e-6 + 2.4e-7 D to that of its correlation matrix,
     which float32 needs for a Cholesky factor: a batch with B <= D gives a large number with a finite gradient.
 
     Args:
-        mean: m, shape (D,).
-        covariance: S, shape (D, D), symmetric positive semi-definite.
+        mean: Mean m, shape (D,).
+        covariance: Covariance S, shape (D, D), symmetric positive semi-definite.
 
     Returns:
         A scalar, nats per image.
@@ -121,7 +121,7 @@ def full_moments_kl(mean: Tensor, covariance: Tensor) -> Tensor:
 
 
 def mixture_log_density(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
-    """log q(z) = log (1/B) sum_j N(z; mean_j, diag exp(log_var_j)), the density of the mixture of posteriors.
+    """Return log q(z) = log (1/B) sum_j N(z; mean_j, diag exp(log_var_j)), the density of the mixture of posteriors.
 
     By differences, one by one: memory is O(N B D). Expanded squares would need O(N B), but lose the near components of
     narrow posteriors in float32 (gradients by the log-variance 27 to 53 % off at -12), and their matrix products are
@@ -143,5 +143,5 @@ def mixture_log_density(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
 
 
 def standard_log_density(z: Tensor) -> Tensor:
-    """log N(z; 0, I), shape (...) for `z` of shape (..., D), nats."""
+    """Return log N(z; 0, I), shape (...) for `z` of shape (..., D), nats."""
     return -0.5 * ops.sum(ops.square(_float32(z)[0]) + LOG_2PI, axis=-1)

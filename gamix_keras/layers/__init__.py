@@ -17,13 +17,14 @@ from gamix_keras.layers.normalisation import (
 )
 from gamix_keras.layers.residual import PreActivatedConv, ResidualBlock
 from gamix_keras.layers.sampling import GaussianSampling
-from gamix_keras.layers.scale import LearnedLogScale
+from gamix_keras.layers.scale import AverageDistance, LearnedLogScale
 from gamix_keras.layers.spectral import SpectralNorm
 from gamix_keras.layers.subpixel import DepthToSpace
 
 __all__ = [
     "AddPositions",
     "AggregateMoments",
+    "AverageDistance",
     "BatchNormalization",
     "BlurResample2D",
     "Conv2D",

@@ -17,7 +17,7 @@ class LeakyReLU(keras.layers.LeakyReLU):
     """
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Any shape, in and out."""
+        """Apply to any shape."""
         if keras.config.backend() != "jax":
             return super().call(inputs)
         return ops.where(inputs > 0, inputs, self.negative_slope * inputs)

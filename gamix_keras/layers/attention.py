@@ -14,7 +14,7 @@ LONGEST_PERIOD = 10_000.0
 
 
 def sincos_positions(rows: int, columns: int, dim: int) -> np.ndarray:
-    """Fixed positions on a grid (Vaswani et al. 2017, in two dimensions).
+    """Return fixed positions on a grid (Vaswani et al. 2017, in two dimensions).
 
     A quarter of the features is sin(row w_k), a quarter cos(row w_k), and so for the column, with dim / 4 frequencies
     w_k = 10000^(-4 k / dim) radians per patch.
@@ -23,7 +23,7 @@ def sincos_positions(rows: int, columns: int, dim: int) -> np.ndarray:
         Shape (rows * columns, dim), float32, in [-1, 1], row by row.
 
     Raises:
-        ValueError: where `dim` is not divisible by 4.
+        ValueError: If `dim` is not divisible by 4.
     """
     if dim % 4:
         raise ValueError(f"dim: expected a number divisible by 4, got {dim}.")
@@ -35,11 +35,11 @@ def sincos_positions(rows: int, columns: int, dim: int) -> np.ndarray:
 
 @keras.saving.register_keras_serializable("gamix_keras")
 class AddPositions(keras.layers.Layer):
-    """Adds fixed positions to the tokens of a grid, (B, rows * columns, dim) in and out; no weights.
+    """Fixed positions added to the tokens of a grid, (B, rows * columns, dim) in and out; no weights.
 
     Args:
-        rows: height of the grid.
-        columns: width of the grid.
+        rows: Height of the grid.
+        columns: Width of the grid.
     """
 
     def __init__(self, rows: int, columns: int, **kwargs: Any) -> None:
@@ -47,49 +47,49 @@ class AddPositions(keras.layers.Layer):
         self.rows, self.columns = rows, columns
 
     def build(self, input_shape: tuple) -> None:
-        """Computes the positions."""
+        """Compute the positions."""
         self._positions = sincos_positions(self.rows, self.columns, input_shape[-1])
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Tokens plus positions."""
+        """Add the positions to the tokens."""
         return inputs + ops.cast(self._positions, inputs.dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The same."""
+        """Return the same shape."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The grid."""
+        """Return the grid."""
         return {**super().get_config(), "rows": self.rows, "columns": self.columns}
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
 class PrependToken(keras.layers.Layer):
-    """Puts a learned token before the others: (B, N, dim) to (B, N + 1, dim)."""
+    """A learned token before the others: (B, N, dim) to (B, N + 1, dim)."""
 
     def build(self, input_shape: tuple) -> None:
-        """Creates the token."""
+        """Create the token."""
         start = keras.initializers.RandomNormal(stddev=0.02)
         self.token = self.add_weight(name="token", shape=(1, 1, input_shape[-1]), initializer=start)
 
     def call(self, inputs: Tensor) -> Tensor:
-        """The token is the same for each image."""
-        # Copied in float32, so that the gradients of the copies are added up in float32.
+        """Put the token, the same for each image, before the others."""
+        # Copied in float32: the gradients of the copies are then added up in float32.
         token = ops.broadcast_to(ops.cast(self.token, "float32"), (ops.shape(inputs)[0], 1, inputs.shape[-1]))
         return ops.concatenate([ops.cast(token, inputs.dtype), inputs], axis=1)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """One token more."""
+        """Return the shape with one token more."""
         batch, count, dim = input_shape
         return batch, count + 1, dim
 
     def get_config(self) -> dict[str, Any]:
-        """No argument of its own; without this method Keras refuses a dtype policy as argument."""
+        """Return Keras's own arguments; without this method Keras refuses a dtype policy as argument."""
         return super().get_config()
 
 
 def gelu(x: Tensor) -> Tensor:
-    """x Phi(x) = 0.5 x (1 + erf(x / sqrt 2)) (Hendrycks & Gimpel 2016), by an operation that every exporter knows."""
+    """Return x Phi(x) = 0.5 x (1 + erf(x / sqrt 2)) (Hendrycks & Gimpel 2016), which every exporter knows."""
     return 0.5 * x * (1.0 + ops.erf(x * 0.5**0.5))
 
 
@@ -103,7 +103,7 @@ class SelfAttention(keras.layers.Layer):
         heads: Attention heads, which must divide dim.
 
     Raises:
-        ValueError: if the heads do not divide the width of the input.
+        ValueError: If the heads do not divide the width of the input.
     """
 
     def __init__(self, heads: int = 4, **kwargs: Any) -> None:
@@ -125,7 +125,7 @@ class SelfAttention(keras.layers.Layer):
         self.output_dense.build((*input_shape[:-1], self.heads, dim // self.heads))
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Attend."""
+        """Let each token attend to all."""
         query, key, value = (layer(inputs) for layer in (self.query_dense, self.key_dense, self.value_dense))
         scale = query.shape[-1] ** -0.5
         attended = ops.dot_product_attention(query, key, value, scale=scale, flash_attention=False)
@@ -142,16 +142,16 @@ class SelfAttention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("gamix_keras")
 class TransformerBlock(keras.layers.Layer):
-    """x + attention(norm(x)), then x + mlp(norm(x)): (B, N, dim) in and out.
+    """A pre-normalised block, x + attention(norm(x)), then x + mlp(norm(x)): (B, N, dim) in and out.
 
     Attention and MLP have biases, the two layer normalisations a gain but no bias.
 
     Args:
-        heads: attention heads, which must divide dim.
-        mlp_ratio: width of the MLP's hidden layer as a multiple of dim; its activation is GELU.
+        heads: Attention heads, which must divide dim.
+        mlp_ratio: Width of the MLP's hidden layer as a multiple of dim; its activation is GELU.
 
     Raises:
-        ValueError: where the heads do not divide the width of the input.
+        ValueError: If the heads do not divide the width of the input.
     """
 
     def __init__(self, heads: int = 4, mlp_ratio: int = 4, **kwargs: Any) -> None:
@@ -159,7 +159,7 @@ class TransformerBlock(keras.layers.Layer):
         self.heads, self.mlp_ratio = heads, mlp_ratio
 
     def build(self, input_shape: tuple) -> None:
-        """Creates and builds the parts, whose widths depend on the input."""
+        """Create and build the parts, whose widths depend on the input."""
         dim, policy = input_shape[-1], self.dtype_policy
         norm = {"epsilon": 1e-6, "center": False, "dtype": policy}
         self.first_norm = LayerNormalization(**norm)
@@ -172,14 +172,14 @@ class TransformerBlock(keras.layers.Layer):
         self.out.build((*input_shape[:-1], self.mlp_ratio * dim))
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Attention, then MLP."""
+        """Apply attention, then the MLP."""
         x = inputs + self.attention(self.first_norm(inputs))
         return x + self.out(self.hidden(self.second_norm(x)))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The same."""
+        """Return the same shape."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {**super().get_config(), "heads": self.heads, "mlp_ratio": self.mlp_ratio}

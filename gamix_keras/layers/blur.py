@@ -1,6 +1,6 @@
 """Anti-aliased resampling of feature maps by a factor of 1/2, 1 or 2.
 
-Dropping every second pixel folds frequencies above half the new rate into lower ones, so that features change when
+Dropping every second pixel folds frequencies above half the new rate into lower ones, and features change when
 the image moves by one pixel. A binomial low-pass filter first removes them (Zhang 2019, "Making convolutional
 networks shift-invariant again").
 """
@@ -21,7 +21,7 @@ _TAPS = {
 
 
 def blur_matrix(size: int, scale: float) -> np.ndarray:
-    """The filter of one axis as a matrix (size * scale, size), whose rows add to 1; the border is repeated."""
+    """Return the filter of one axis as a matrix (size * scale, size); rows add to 1, the border is repeated."""
     phases = _TAPS[scale]
     matrix = np.zeros((int(size * scale), size), "float32")
     for row in range(len(matrix)):
@@ -42,7 +42,7 @@ class BlurResample2D(keras.layers.Layer):
         scale: 0.5 (taps 1 3 3 1), 1 (taps 1 2 1) or 2 (linear interpolation).
 
     Raises:
-        ValueError: for another scale, or for a height or width that is odd where it is to be halved.
+        ValueError: If the scale is another, or an odd height or width is to be halved.
     """
 
     def __init__(self, scale: float, **kwargs: Any) -> None:
@@ -52,7 +52,7 @@ class BlurResample2D(keras.layers.Layer):
         self.scale = scale
 
     def build(self, input_shape: tuple) -> None:
-        """Creates the two constant matrices."""
+        """Create the two constant matrices."""
         height, width = input_shape[1:3]
         if self.scale == 0.5 and (height % 2 or width % 2):
             raise ValueError(f"BlurResample2D: input: expected even height and width, got {height}x{width}.")
@@ -60,7 +60,7 @@ class BlurResample2D(keras.layers.Layer):
         self._columns = blur_matrix(width, self.scale)
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Filters the rows, then the columns."""
+        """Filter the rows, then the columns."""
         _, height, width, channels = inputs.shape
         new_height, new_width = len(self._rows), len(self._columns)
         x = ops.reshape(inputs, (-1, height, width * channels))
@@ -70,10 +70,10 @@ class BlurResample2D(keras.layers.Layer):
         return ops.reshape(x, (-1, new_height, new_width, channels))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The batch and the channels stay."""
+        """Return the shape with height and width scaled."""
         batch, height, width, channels = input_shape
         return batch, int(height * self.scale), int(width * self.scale), channels
 
     def get_config(self) -> dict[str, Any]:
-        """The scale."""
+        """Return the scale."""
         return {**super().get_config(), "scale": self.scale}

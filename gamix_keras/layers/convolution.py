@@ -18,7 +18,7 @@ class _Convolution:
         super().__init__(*args, **{"data_format": "channels_last", **kwargs})
 
     def call(self, inputs: Tensor) -> Tensor:
-        """(B, H, W, C) to (B, H', W', filters)."""
+        """Convolve (B, H, W, C) to (B, H', W', filters)."""
         outputs = with_exact_sums(self.convolution_op, inputs, self.kernel)
         if self.use_bias:
             bias = self.bias if self.data_format == "channels_last" else ops.reshape(self.bias, (1, -1, 1, 1))
@@ -36,7 +36,7 @@ class Conv2D(_Convolution, keras.layers.Conv2D):
     """
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
-        """(B, H, W, C) to (B, H', W', filters), bias and activation still to come."""
+        """Convolve (B, H, W, C) to (B, H', W', filters), without bias and activation."""
         if keras.config.backend() != "torch" or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)
         outputs = ops.conv(
@@ -59,7 +59,7 @@ class Conv2DTranspose(_Convolution, keras.layers.Conv2DTranspose):
     """
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
-        """(B, H, W, C) to (B, H', W', filters), bias and activation still to come."""
+        """Convolve (B, H, W, C) to (B, H', W', filters), without bias and activation."""
         return ops.conv_transpose(
             inputs,
             kernel,

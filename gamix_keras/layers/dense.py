@@ -15,7 +15,7 @@ class Dense(keras.layers.Dense):
     """`keras.layers.Dense`: the same arguments, weights and numbers."""
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """(..., D) to (..., units)."""
+        """Multiply (..., D) by the kernel: (..., units)."""
         outputs = ops.matmul(inputs, self.kernel)
         if self.bias is not None:
             outputs = add_bias(outputs, self.bias)
@@ -27,7 +27,7 @@ class EinsumDense(keras.layers.EinsumDense):
     """`keras.layers.EinsumDense`: the same arguments, weights and numbers."""
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """What the equation says."""
+        """Multiply by the kernel as the equation says."""
         outputs = ops.einsum(self.equation, inputs, self.kernel)
         if self.bias is not None:
             outputs = add_bias(outputs, self.bias)

@@ -22,10 +22,10 @@ class MovingAverage(keras.layers.Layer):
 
     Args:
         decay: d in [0, 1); it averages over about 1 / (1 - d) steps.
-        start: steps before averaging begins; until then the average is the weights themselves.
+        start: Steps before averaging begins; until then the average is the weights themselves.
 
     Raises:
-        ValueError: for a number out of its range.
+        ValueError: If a number is out of its range.
     """
 
     def __init__(self, decay: float = 0.999, start: int = 0, **kwargs: Any) -> None:
@@ -38,8 +38,8 @@ class MovingAverage(keras.layers.Layer):
         self.start = start
 
     def build(self, shapes: Sequence[tuple]) -> None:
-        """Creates one average per variable, and the count of steps."""
-        # A float counts exactly to 16.7 million; where it stops, d^n has been 0 for long.
+        """Create one average per variable, and the count of steps."""
+        # A float counts exactly to 16.7 million; when it stops, d^n has been 0 for long.
         self.steps = self._state("steps", ())
         self.averages = [self._state(f"average_{i}", shape) for i, shape in enumerate(shapes)]
 
@@ -49,7 +49,7 @@ class MovingAverage(keras.layers.Layer):
         return self.add_weight(name=name, shape=shape, initializer="zeros", **kind)
 
     def update(self, variables: Sequence[keras.Variable]) -> None:
-        """Takes in the values after a training step."""
+        """Take in the values after a training step."""
         steps = ops.convert_to_tensor(self.steps) + 1.0
         self.steps.assign(steps)
         gain = self._gain(ops.maximum(steps - self.start, 1.0))
@@ -67,11 +67,11 @@ class MovingAverage(keras.layers.Layer):
         if self.decay == 0.0:
             return 1.0
         gain = (1.0 - self.decay) / -ops.expm1(count * math.log(self.decay))
-        # Exactly 1 at first, so that nothing of the zeros before it remains.
+        # Exactly 1 at first: nothing of the zeros before it remains.
         return ops.where(count > 1.0, gain, 1.0)
 
     def swap(self, variables: Sequence[keras.Variable]) -> None:
-        """Exchanges the averages and the variables; a second call exchanges them back, to the bit."""
+        """Exchange the averages and the variables; a second call exchanges them back, to the bit."""
         for average, variable in zip(self.averages, variables, strict=True):
             # Copies: on JAX two variables must not share a buffer that the next step donates.
             values = ops.copy(average), ops.copy(variable)
@@ -80,7 +80,7 @@ class MovingAverage(keras.layers.Layer):
 
     @contextmanager
     def swapped(self, variables: Sequence[keras.Variable]) -> Iterator[None]:
-        """The averages are in the variables within the context; nothing happens before the first training step."""
+        """Hold the averages in the variables within the context; do nothing before the first training step."""
         ready = self._has_begun()
         if ready:
             self.swap(variables)
@@ -91,7 +91,7 @@ class MovingAverage(keras.layers.Layer):
                 self.swap(variables)
 
     def adopt(self, variables: Sequence[keras.Variable]) -> None:
-        """Assigns the averages to the variables; nothing happens before the first training step."""
+        """Assign the averages to the variables; do nothing before the first training step."""
         if self._has_begun():
             for average, variable in zip(self.averages, variables, strict=True):
                 variable.assign(ops.copy(average))
@@ -100,5 +100,5 @@ class MovingAverage(keras.layers.Layer):
         return float(ops.convert_to_numpy(self.steps)) > 0
 
     def get_config(self) -> dict[str, Any]:
-        """Decay and start."""
+        """Return decay and start."""
         return {**super().get_config(), "decay": self.decay, "start": self.start}

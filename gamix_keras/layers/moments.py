@@ -31,7 +31,7 @@ class AggregateMoments(keras.layers.Layer):
     Population variance (divided by B) throughout: the sample variance would move the optimum. A batch estimate is
     noisy, and the KL of noisy moments is biased upwards (it is convex in them): with unit variances the `means` KL of
     B points in D dimensions has the irreducible floor 0.5 D (-log(2 / B) - digamma((B - 1) / 2)) nats, 56.5 at B = 10
-    and D = 512, and small batches pull the posteriors to where the noise costs least. `total` has less of it, since
+    and D = 512, and small batches pull the posteriors to what the noise costs least. `total` has less of it, since
     E[exp(log_var)] hardly varies; `full` has more, by up to D terms for each of the others. Costs: O(B D) time for the
     first two, O(B D^2) and one Cholesky factor, O(D^3), for `full`.
 
@@ -48,7 +48,7 @@ class AggregateMoments(keras.layers.Layer):
         momentum: None for batch moments, else in (0, 1): 0.99 averages over about 100 batches.
 
     Raises:
-        ValueError: for another `kind` or `momentum`.
+        ValueError: If `kind` or `momentum` is another.
 
     Source: Rivera 2024 (`means`); running form: ours, after the moving statistics of batch normalisation.
     """
@@ -75,12 +75,12 @@ class AggregateMoments(keras.layers.Layer):
         }
 
     def call(self, mean: Tensor, log_var: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
-        """Moments of a batch of posteriors.
+        """Return the moments of a batch of posteriors.
 
         Args:
-            mean: shape (B, D).
-            log_var: shape (B, D).
-            training: whether running averages move. At inference they are not used: the batch's own are returned.
+            mean: Shape (B, D).
+            log_var: Shape (B, D).
+            training: Whether running averages move. At inference they are not used: the batch's own are returned.
 
         Returns:
             m of shape (D,) and the second moment of the chosen kind, float32.
@@ -92,7 +92,7 @@ class AggregateMoments(keras.layers.Layer):
         return self._running_moments(mean, within)
 
     def batch_mean(self, values: Tensor) -> Tensor:
-        """The mean over the global batch, whichever replicas its rows are on."""
+        """Return the mean over the global batch, on whatever replicas its rows are."""
         return replicas.mean(ops.mean(values, axis=0))
 
     def _batch_moments(self, mean: Tensor, within: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,10 +165,10 @@ class AggregateMoments(keras.layers.Layer):
         return spread + (ops.diag(within) if self.kind == "full" else within)
 
     def get_config(self) -> dict[str, Any]:
-        """Kind and momentum."""
+        """Return kind and momentum."""
         return {**super().get_config(), "kind": self.kind, "momentum": self.momentum}
 
 
 def _gradient_of(value: Tensor) -> Tensor:
-    """Zero, with the gradient of a value."""
+    """Return zero, with the gradient of a value."""
     return value - ops.stop_gradient(value)

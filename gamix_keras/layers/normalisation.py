@@ -18,10 +18,10 @@ class ScaleShift(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Any shape with the channels last, in and out, the same in training and at inference."""
+        """Scale and shift any shape with the channels last, the same in training and at inference."""
         gain = self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
         bias = self.beta - self.moving_mean * gain
-        # In float32, so that the gradients of gain and bias are summed in float32.
+        # In float32: the gradients of gain and bias are then summed in float32.
         return ops.cast(ops.cast(inputs, "float32") * gain + bias, self.compute_dtype)
 
 
@@ -34,7 +34,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Any shape with the channels last, in and out; mean and variance in float32."""
+        """Normalise any shape with the channels last; mean and variance in float32."""
         x = ops.cast(inputs, "float32")
         if training and self.trainable:
             axes = tuple(range(len(x.shape) - 1))
@@ -60,7 +60,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
     """`keras.layers.LayerNormalization` of the last axis, centred before it is squared, as `BatchNormalization`."""
 
     def call(self, inputs: Any) -> Any:
-        """Any shape, in and out; mean and variance in float32."""
+        """Normalise any shape; mean and variance in float32."""
         x = ops.cast(inputs, "float32")
         centred = x - ops.mean(x, axis=-1, keepdims=True)
         outputs = centred * ops.rsqrt(ops.mean(ops.square(centred), axis=-1, keepdims=True) + self.epsilon)
@@ -71,13 +71,13 @@ class LayerNormalization(keras.layers.LayerNormalization):
 
 @keras.saving.register_keras_serializable("gamix_keras")
 class PlaneNormalization(keras.layers.Layer):
-    """Normalises each channel of each image over its plane: y = gain (x - mean) / sqrt(variance + epsilon) + bias.
+    """Each channel of each image normalised over its plane: y = gain (x - mean) / sqrt(variance + epsilon) + bias.
 
     Gain and bias have one value per pixel, shape (H, W), shared by the channels, and tie the layer to one image size.
     It is `keras.layers.LayerNormalization(axis=(1, 2))`, which fails on torch for these axes.
 
     Args:
-        epsilon: added to the variance.
+        epsilon: Added to the variance.
     """
 
     def __init__(self, epsilon: float = 1e-3, **kwargs: Any) -> None:
@@ -85,12 +85,12 @@ class PlaneNormalization(keras.layers.Layer):
         self.epsilon = epsilon
 
     def build(self, input_shape: tuple) -> None:
-        """Creates gain and bias."""
+        """Create gain and bias."""
         self.gamma = self.add_weight(name="gamma", shape=input_shape[1:3], initializer="ones")
         self.beta = self.add_weight(name="beta", shape=input_shape[1:3], initializer="zeros")
 
     def call(self, inputs: Any) -> Any:
-        """(B, H, W, C) to the same shape; mean and variance in float32."""
+        """Normalise (B, H, W, C) to the same shape; mean and variance in float32."""
         x = ops.cast(inputs, "float32")
         centred = x - ops.mean(x, axis=(1, 2), keepdims=True)
         variance = ops.mean(ops.square(centred), axis=(1, 2), keepdims=True)
@@ -98,30 +98,29 @@ class PlaneNormalization(keras.layers.Layer):
         return ops.cast(centred * ops.rsqrt(variance + self.epsilon) * gain + bias, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The same."""
+        """Return the same shape."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {**super().get_config(), "epsilon": self.epsilon}
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
 class GroupNormalization(keras.layers.Layer):
-    """Normalises groups of channels over each image: y = gain (x - mean) / sqrt(variance + epsilon) + bias.
+    """Groups of channels normalised over each image: y = gain (x - mean) / sqrt(variance + epsilon) + bias.
 
     Wu & He 2018. Gain and bias have one value per channel. The layer of Keras computes the same, but on TensorFlow its
     variance stops the gradient through the mean: harmless in a first derivative, wrong by a third (measured) in the
     second, which a gradient penalty takes. It is slower, too: here PyTorch uses a kernel of its own, and elsewhere
-    mean and gain are multiplied into one factor and one summand per channel, so that a map is read as rarely as can be.
-    PyTorch's kernel sums squares: a mean of hundreds of standard deviations costs it digits.
+    mean and gain are multiplied into one factor and one summand per channel: a map is read as rarely as can be.
 
     Args:
-        groups: number of groups, which must divide the channels.
-        epsilon: added to the variance.
+        groups: Number of groups, which must divide the channels.
+        epsilon: Added to the variance.
 
     Raises:
-        ValueError: where the groups do not divide the channels.
+        ValueError: If the groups do not divide the channels.
     """
 
     def __init__(self, groups: int = 8, epsilon: float = 1e-5, **kwargs: Any) -> None:
@@ -129,7 +128,7 @@ class GroupNormalization(keras.layers.Layer):
         self.groups, self.epsilon = groups, epsilon
 
     def build(self, input_shape: tuple) -> None:
-        """Creates gain and bias."""
+        """Create gain and bias."""
         channels = input_shape[-1]
         if channels % self.groups:
             raise ValueError(f"groups: expected a divisor of the {channels} channels, got {self.groups}.")
@@ -137,7 +136,7 @@ class GroupNormalization(keras.layers.Layer):
         self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
 
     def call(self, inputs: Any) -> Any:
-        """(B, H, W, C) to the same shape; mean and variance in float32."""
+        """Normalise (B, H, W, C) to the same shape; mean and variance in float32."""
         gain, bias = (ops.cast(v, "float32") for v in (self.gamma, self.beta))
         normalised = self._by_torch if keras.config.backend() == "torch" else self._by_ops
         return ops.cast(normalised(inputs, gain, bias), self.compute_dtype)
@@ -154,23 +153,23 @@ class GroupNormalization(keras.layers.Layer):
         return x * factor + (bias - mean * factor)
 
     def _group_means(self, x: Any) -> Any:
-        """(B, H, W, C) to (B, 1, 1, C), where the channels of a group have the same value."""
+        """(B, H, W, C) to (B, 1, 1, C), one value for the channels of a group."""
         channels = x.shape[-1]
         width = channels // self.groups
         means = ops.mean(ops.reshape(ops.mean(x, axis=(1, 2)), (-1, self.groups, width)), axis=-1)
         return ops.reshape(ops.repeat(means, width, axis=-1), (-1, 1, 1, channels))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The same."""
+        """Return the same shape."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {**super().get_config(), "groups": self.groups, "epsilon": self.epsilon}
 
 
 def group_count(channels: int, groups: int) -> int:
-    """The largest number of groups that divides `channels`, is at most `groups`, and leaves no channel alone.
+    """Return the largest number of groups that divides `channels`, is at most `groups`, and leaves no channel alone.
 
     A group of one channel would erase that channel's mean, and with it the brightness that the decoder must restore.
     """
@@ -179,17 +178,17 @@ def group_count(channels: int, groups: int) -> int:
 
 
 def make_normalisation(kind: str, channels: int, groups: int = 8, **kwargs: Any) -> keras.layers.Layer:
-    """The normalisation layer of that name for feature maps (B, H, W, channels).
+    """Return the normalisation layer of that name for feature maps (B, H, W, channels).
 
     Args:
         kind: "group" (Wu & He 2018, the same whatever the batch or the number of replicas), "batch" (statistics of
             the batch in training), "scale_shift" (`ScaleShift`) or "none".
-        channels: number of channels, which the groups must divide.
-        groups: most groups wanted; the number is lowered where it does not fit.
+        channels: Number of channels, which the groups must divide.
+        groups: The most groups wanted; the number is lowered if it does not fit.
         **kwargs: `name` and `dtype` of the layer.
 
     Raises:
-        ValueError: for another `kind`.
+        ValueError: For another `kind`.
     """
     if kind == "group":
         return GroupNormalization(group_count(channels, groups), **kwargs)

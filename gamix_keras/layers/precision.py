@@ -16,7 +16,7 @@ SHORT = ("bfloat16", "float16")
 
 
 def add_bias(outputs: Tensor, bias: Tensor) -> Tensor:
-    """Add a bias in float32, so that its gradient is summed in float32.
+    """Add a bias in float32: its gradient is then summed in float32.
 
     Args:
         outputs: Shape (..., C).

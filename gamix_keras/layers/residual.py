@@ -32,13 +32,13 @@ class PreActivatedConv(keras.layers.Layer):
     """Normalisation, ReLU, an optional low-pass filter, convolution: (B, H, W, C) to (B, H', W', filters).
 
     Args:
-        filters: channels of the output.
-        kernel_size: side of the kernel.
+        filters: Channels of the output.
+        kernel_size: Side of the kernel.
         resample: "none", "down" (half the height and width) or "up" (double, by a transposed convolution).
-        blur: filter before going down. A 1x1 convolution commutes with the filter, so at half the resolution it
+        blur: Filter before going down. A 1x1 convolution commutes with the filter, so at half the resolution it
             computes the same function for a quarter of the cost.
-        norm: see `make_normalisation`.
-        groups: most groups of the group normalisation.
+        norm: See `make_normalisation`.
+        groups: Most groups of the group normalisation.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class PreActivatedConv(keras.layers.Layer):
         self.filter = BlurResample2D(0.5, dtype=self.dtype_policy) if resample == "down" and blur else None
 
     def build(self, input_shape: tuple) -> None:
-        """The normalisation is created here, since the number of groups depends on the channels."""
+        """Create the normalisation, whose number of groups depends on the channels, and build the parts."""
         self.normalisation = make_normalisation(self.norm, input_shape[-1], self.groups, dtype=self.dtype_policy)
         self.normalisation.build(input_shape)
         if self.filter is not None:
@@ -70,18 +70,18 @@ class PreActivatedConv(keras.layers.Layer):
         self.conv.build(input_shape)
 
     def call(self, inputs: Tensor) -> Tensor:
-        """In the order of the class name."""
+        """Apply the parts in the order of the class name."""
         x = self.activation(self.normalisation(inputs))
         if self.filter is not None:
             x = self.filter(x)
         return self.conv(x)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """Height and width halved, kept or doubled."""
+        """Return the shape with height and width halved, kept or doubled."""
         return _resampled(input_shape, self.resample, self.filters)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         names = ("filters", "kernel_size", "resample", "blur", "norm", "groups")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
@@ -91,14 +91,14 @@ class ResidualBlock(keras.layers.Layer):
     """Main path plus side path: (B, H, W, C) to (B, H', W', width).
 
     Args:
-        width: channels of the output; where nothing is resampled it must equal those of the input.
+        width: Channels of the output; if nothing is resampled they must equal those of the input.
         resample: "none" (the side path is the input itself), "down" or "up".
-        paper: the published form instead of the corrected one (table above). At width 128 the block has 313,216
+        paper: The published form instead of the corrected one (table above). At width 128 the block has 313,216
             parameters, and 330,240 going down.
-        groups: most groups of the group normalisation.
+        groups: Most groups of the group normalisation.
 
     Raises:
-        ValueError: for another `resample`, or where `width` is not the input's and nothing is resampled.
+        ValueError: If `resample` is another, or `width` is not the input's and nothing is resampled.
     """
 
     def __init__(self, width: int, resample: str = "none", paper: bool = False, groups: int = 8, **kwargs: Any) -> None:
@@ -127,11 +127,11 @@ class ResidualBlock(keras.layers.Layer):
             return [self._step(1 if self.resample == "down" else 3, self.resample)]
         filtered = BlurResample2D(0.5 if self.resample == "down" else 2, dtype=self.dtype_policy)
         mixed = Conv2D(self.width, 1, dtype=self.dtype_policy)
-        # The convolution goes where there are fewer pixels; the two commute.
+        # The convolution takes the side with fewer pixels; the two commute.
         return [filtered, mixed] if self.resample == "down" else [mixed, filtered]
 
     def build(self, input_shape: tuple) -> None:
-        """Builds both paths."""
+        """Build both paths."""
         if self.resample == "none" and input_shape[-1] != self.width:
             raise ValueError(
                 f"ResidualBlock: width: expected the input's {input_shape[-1]} channels, got {self.width}."
@@ -143,7 +143,7 @@ class ResidualBlock(keras.layers.Layer):
                 shape = layer.compute_output_shape(shape)
 
     def call(self, inputs: Tensor) -> Tensor:
-        """The sum of the two paths."""
+        """Return the sum of the two paths."""
         main, side = inputs, inputs
         for layer in self.main:
             main = layer(main)
@@ -152,10 +152,10 @@ class ResidualBlock(keras.layers.Layer):
         return main + side
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """Height and width halved, kept or doubled."""
+        """Return the shape with height and width halved, kept or doubled."""
         return _resampled(input_shape, self.resample, self.width)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         names = ("width", "resample", "paper", "groups")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

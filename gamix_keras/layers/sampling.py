@@ -18,7 +18,7 @@ class GaussianSampling(keras.layers.Layer):
     """z = mean + exp(log_var / 2) * eps, eps ~ N(0, I) in training; z = mean at inference (Kingma & Welling 2014).
 
     Args:
-        seed: seed of the layer's own generator, whose state is part of the model.
+        seed: Seed of the layer's own generator, whose state is part of the model.
     """
 
     def __init__(self, seed: int = 0, **kwargs: Any) -> None:
@@ -27,29 +27,29 @@ class GaussianSampling(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, mean_shape: tuple, log_var_shape: tuple | None = None) -> None:
-        """Nothing to create: the generator exists from the start."""
+        """Create nothing: the generator exists from the start."""
 
     def call(self, mean: Tensor, log_var: Tensor, training: bool = False) -> Tensor:
-        """Shapes (B, D) and (B, D) to (B, D), float32."""
+        """Return z, float32, shape (B, D), of a mean and a log-variance of that shape."""
         if not training:
             return ops.cast(mean, "float32")
         return self.draw(mean, log_var, self.seed_generator)
 
     def draw(self, mean: Tensor, log_var: Tensor, seed: Any = EVALUATION_SEED) -> Tensor:
-        """A sample with the given seed (an int gives the same noise each call) whatever the mode."""
+        """Return a sample with the given seed (an int gives the same noise each call) whatever the mode."""
         mean = ops.cast(mean, "float32")
         return mean + ops.exp(0.5 * gaussian.clip_log_var(log_var)) * self._noise(ops.shape(mean), seed)
 
     @staticmethod
     def _noise(shape: tuple, seed: Any) -> Tensor:
-        if replicas.count() > 1:  # drawn for the whole batch, so that several devices see what one would
+        if replicas.count() > 1:  # drawn for the whole batch: several devices see what one would
             shape = (shape[0] * replicas.count(), *shape[1:])
         return replicas.part(keras.random.normal(shape, dtype="float32", seed=seed))
 
     def compute_output_shape(self, mean_shape: tuple, log_var_shape: tuple) -> tuple:
-        """The shape of the mean."""
+        """Return the shape of the mean."""
         return mean_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The seed."""
+        """Return the seed."""
         return {**super().get_config(), "seed": self.seed}

@@ -13,7 +13,7 @@ SMALL, SQUARINGS = 256, 8
 
 
 def _start_vector(size: int) -> np.ndarray:
-    """A fixed direction with no structure that a kernel could be orthogonal to."""
+    """Return a fixed direction with no structure that a kernel could be orthogonal to."""
     return np.random.default_rng(size).standard_normal((size, 1)).astype("float32")
 
 
@@ -22,7 +22,7 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def _by_squaring(matrix: Tensor) -> Tensor:
-    """(W'W)^(2^SQUARINGS) times the start vector: few products of small matrices."""
+    """Return (W'W)^(2^SQUARINGS) times the start vector, by few products of small matrices."""
     power = ops.matmul(ops.transpose(matrix), matrix)
     for _ in range(SQUARINGS):
         power = _unit(power)
@@ -31,7 +31,7 @@ def _by_squaring(matrix: Tensor) -> Tensor:
 
 
 def _by_power_iteration(matrix: Tensor, iterations: int) -> Tensor:
-    """(W'W)^iterations times the start vector, without forming W'W."""
+    """Return (W'W)^iterations times the start vector, without forming W'W."""
     vector = ops.convert_to_tensor(_start_vector(matrix.shape[-1]))
     for _ in range(iterations):
         vector = ops.matmul(ops.transpose(matrix), ops.matmul(matrix, _unit(vector)))
@@ -39,11 +39,11 @@ def _by_power_iteration(matrix: Tensor, iterations: int) -> Tensor:
 
 
 def spectral_norm(kernel: Tensor, iterations: int = 16) -> Tensor:
-    """Largest singular value of a kernel flattened to (inputs, outputs), from below.
+    """Return the largest singular value of a kernel flattened to (inputs, outputs), from below.
 
     Args:
-        kernel: shape (..., outputs).
-        iterations: steps of the power iteration for a kernel with more than 256 inputs and more than 256 outputs. A
+        kernel: Shape (..., outputs).
+        iterations: Steps of the power iteration for a kernel with more than 256 inputs and more than 256 outputs. A
             smaller one gets the equivalent of 256 steps, and is right to 0.1 %.
 
     Returns:
@@ -67,11 +67,11 @@ class SpectralNorm(keras.constraints.Constraint):
     kernels, not for transposed convolutions.
 
     Args:
-        iterations: steps of the power iteration for large kernels, see `spectral_norm`. 16 leave a few per cent on a
+        iterations: Steps of the power iteration for large kernels, see `spectral_norm`. 16 leave a few per cent on a
             random kernel, whose largest singular values lie close together, and less on a trained one.
 
     Raises:
-        ValueError: where `iterations` is not a positive integer.
+        ValueError: If `iterations` is not a positive integer.
     """
 
     def __init__(self, iterations: int = 16) -> None:
@@ -80,9 +80,9 @@ class SpectralNorm(keras.constraints.Constraint):
         self.iterations = iterations
 
     def __call__(self, w: Tensor) -> Tensor:
-        """The kernel, same shape and dtype, divided by its spectral norm."""
+        """Return the kernel, same shape and dtype, divided by its spectral norm."""
         return w / ops.cast(spectral_norm(w, self.iterations), w.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The number of iterations."""
+        """Return the number of iterations."""
         return {"iterations": self.iterations}

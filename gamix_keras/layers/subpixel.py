@@ -18,7 +18,7 @@ class DepthToSpace(keras.layers.Layer):
         block: b, side of the block of pixels that one input pixel becomes.
 
     Raises:
-        ValueError: where the channels are not divisible by b * b.
+        ValueError: If the channels are not divisible by b * b.
     """
 
     def __init__(self, block: int = 2, **kwargs: Any) -> None:
@@ -26,22 +26,22 @@ class DepthToSpace(keras.layers.Layer):
         self.block = block
 
     def build(self, input_shape: tuple) -> None:
-        """Checks the channels."""
+        """Check the channels."""
         if input_shape[-1] % self.block**2:
             expected = f"channels divisible by {self.block**2}"
             raise ValueError(f"DepthToSpace: input: expected {expected}, got {input_shape[-1]}.")
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Rearranges; values stay as they are."""
+        """Rearrange; values stay as they are."""
         return ops.depth_to_space(inputs, self.block, data_format="channels_last")
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """b * b times the pixels of fewer channels."""
+        """Return the shape with b * b times the pixels and fewer channels."""
         batch, height, width, channels = input_shape
         return batch, self.block * height, self.block * width, channels // self.block**2
 
     def get_config(self) -> dict[str, Any]:
-        """The side of the block."""
+        """Return the side of the block."""
         return {**super().get_config(), "block": self.block}
 
 
@@ -57,7 +57,7 @@ class PhaseAligned(keras.initializers.Initializer):
         seed: None, an integer or a `SeedGenerator`, as in Keras's initializers.
 
     Raises:
-        ValueError: when called, where the last dimension is not divisible by b * b.
+        ValueError: When called, if the last dimension is not divisible by b * b.
     """
 
     def __init__(self, block: int = 2, seed: Any = None) -> None:
@@ -65,7 +65,7 @@ class PhaseAligned(keras.initializers.Initializer):
         self._draw = keras.initializers.GlorotUniform(seed)
 
     def __call__(self, shape: tuple, dtype: Any = None) -> Tensor:
-        """A kernel of this shape: (..., b * b * C)."""
+        """Return a kernel of this shape, (..., b * b * C)."""
         phases = self.block**2
         if shape[-1] % phases:
             raise ValueError(f"PhaseAligned: shape: expected channels divisible by {phases}, got {shape[-1]}.")
@@ -73,19 +73,19 @@ class PhaseAligned(keras.initializers.Initializer):
         return ops.concatenate([kernel] * phases, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        """The side of the block and the seed."""
+        """Return the side of the block and the seed."""
         return {"block": self.block, "seed": self._draw.get_config()["seed"]}
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
 class EqualPhases(keras.constraints.Constraint):
-    """Kernels and biases whose b * b equal blocks of output channels answer alike where their input is flat.
+    """Kernels and biases whose b * b equal blocks of output channels answer alike to a flat input.
 
         w[k, i, p, c]  becomes  w[k, i, p, c] - mean_k w[., i, p, c] + mean_{k, p} w[., i, ., c]
 
     k: positions in the kernel; i: input channel; p: phase, the place in the block of pixels; c: output channel. What
     `DepthToSpace` makes of a flat map is flat then, whatever is learned: no lattice, while edges may still fall
-    between the pixels of the map. The constrained tensors are a linear space, so that their averages are in it too.
+    between the pixels of the map. The constrained tensors are a linear space, which their averages stay in.
 
     Args:
         block: b, as in `DepthToSpace`.
@@ -95,7 +95,7 @@ class EqualPhases(keras.constraints.Constraint):
         self.block = block
 
     def __call__(self, w: Tensor) -> Tensor:
-        """Projects a kernel (..., inputs, b * b * C) or a bias (b * b * C,)."""
+        """Project a kernel (..., inputs, b * b * C) or a bias (b * b * C,)."""
         phases = self.block**2
         inputs = w.shape[-2] if len(w.shape) > 1 else 1
         blocks = ops.reshape(w, (-1, inputs, phases, w.shape[-1] // phases))
@@ -103,5 +103,5 @@ class EqualPhases(keras.constraints.Constraint):
         return ops.reshape(blocks - flat + ops.mean(flat, axis=2, keepdims=True), w.shape)
 
     def get_config(self) -> dict[str, Any]:
-        """The side of the block."""
+        """Return the side of the block."""
         return {"block": self.block}

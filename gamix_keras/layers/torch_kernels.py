@@ -12,10 +12,15 @@ _VECTOR = 16
 def group_normalised(
     x: torch.Tensor, groups: int, gain: torch.Tensor, bias: torch.Tensor, epsilon: float
 ) -> torch.Tensor:
-    """Group normalisation of a map with the channels last, (B, H, W, C) to the same shape and type.
+    """Normalise groups of a map with the channels last, (B, H, W, C) to the same shape and type.
 
-    Gain and bias are float32, as are all sums.
+    Gain and bias are float32, as are all sums. PyTorch takes mean(x^2) - mean(x)^2 for the variance of such a map,
+    which is wrong in float32 if a mean is large beside its spread. Each group's first pixel is subtracted before,
+    which changes nothing else. A shorter type has no digits that could be lost.
     """
+    if x.dtype == torch.float32:
+        pixel = x.detach()[:, :1, :1].unflatten(-1, (groups, -1)).mean(-1, keepdim=True)
+        x = x - pixel.expand(-1, -1, -1, -1, x.shape[-1] // groups).flatten(-2)
     planes = x.permute(0, 3, 1, 2)
     if x.device.type == "cpu" and x.shape[-1] // groups % _VECTOR:
         planes = planes.float()

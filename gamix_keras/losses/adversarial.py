@@ -15,7 +15,7 @@ SMALLEST_NORM, LARGEST_RATIO = 1e-4, 1e4
 
 @keras.saving.register_keras_serializable("gamix_keras")
 class AdversarialLoss(ImageLoss):
-    """Loss of patch logits l against a target t: 1 where the critic should say `real`, 0 where `reconstructed`.
+    """Loss of patch logits l against a target t: 1 if the critic should say `real`, 0 for `reconstructed`.
 
     | `kind` | critic | generator (always t = 1) |
     | --- | --- | --- |
@@ -31,7 +31,7 @@ class AdversarialLoss(ImageLoss):
         role: `critic` or `generator`; they differ for `hinge` alone.
 
     Raises:
-        ValueError: for another `kind` or `role`.
+        ValueError: If `kind` or `role` is another.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class AdversarialLoss(ImageLoss):
         self.role = role
 
     def call(self, targets: Tensor, logits: Tensor) -> Tensor:
-        """Loss of each image, shape (B,)."""
+        """Return the loss of each image, shape (B,)."""
         signed = (2.0 * targets - 1.0) * logits
         if self.kind == "bce":
             values = ops.softplus(-signed)
@@ -63,7 +63,7 @@ class AdversarialLoss(ImageLoss):
         return ops.mean(values, axis=(1, 2, 3))
 
     def get_config(self) -> dict[str, Any]:
-        """Kind, role and Keras's own."""
+        """Return kind, role and Keras's own arguments."""
         return {**super().get_config(), "kind": self.kind, "role": self.role}
 
 
@@ -75,8 +75,8 @@ def slope_penalty(gradients: Tensor, patches: int) -> Tensor:
     published formula.
 
     Args:
-        gradients: of D by each image, (B, H, W, C).
-        patches: n.
+        gradients: Gradients of D by each image, (B, H, W, C).
+        patches: The number n of patches.
 
     Returns:
         A scalar, float32.
@@ -88,8 +88,8 @@ def gradient_ratio(reconstruction: Tensor, adversarial: Tensor) -> Tensor:
     """|g_rec| / (|g_adv| + 1e-4), within [0, 1e4], gradient stopped: VQGAN's adaptive weight (Esser 2021, eq. 7).
 
     Args:
-        reconstruction: gradient of the reconstruction term by the kernel of the decoder's last layer.
-        adversarial: gradient of the adversarial term by the same kernel.
+        reconstruction: Gradient of the reconstruction term by the kernel of the decoder's last layer.
+        adversarial: Gradient of the adversarial term by the same kernel.
 
     Returns:
         A scalar, float32.

@@ -24,11 +24,10 @@ class StandardKL(ImageLoss):
 
     Args:
         free_bits: lambda, nats per group, >= 0.
-        group_size: latents per group; 1 is per dimension. Must divide D.
+        group_size: Latents per group; 1 is per dimension. Must divide D.
 
     Raises:
-        ValueError: for a negative or non-finite `free_bits`, or a `group_size` below 1; on call, where it does not
-            divide D.
+        ValueError: If `free_bits` is negative or not finite, or `group_size` below 1; on call, if it does not divide D.
 
     Examples:
         >>> mean, log_var = [[1.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]
@@ -55,13 +54,13 @@ class StandardKL(ImageLoss):
         self.group_size = group_size
 
     def __call__(self, mean: Tensor, log_var: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        """The KL, each image's weighed if there are weights (B,); with free bits before the mean over the batch."""
+        """Return the KL, each image's weighed if there are weights (B,); with free bits before the batch mean."""
         if not self.free_bits:
             return super().__call__(mean, log_var, sample_weight)
         return self.call(mean, log_var, sample_weight)
 
     def call(self, mean: Tensor, log_var: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        """The KL of each image, shape (B,), or a scalar with free bits, where the weights count."""
+        """Return the KL of each image, shape (B,), or with free bits a scalar, for which the weights count."""
         terms = gaussian.kl_to_standard(mean, log_var)
         if not self.free_bits:
             return ops.sum(terms, axis=-1)
@@ -77,11 +76,11 @@ class StandardKL(ImageLoss):
 
     @property
     def is_mean(self) -> bool:
-        """Not with free bits, which make it one number for the batch."""
+        """Whether it is a mean: not with free bits, which make it one number for the batch."""
         return super().is_mean and not self.free_bits
 
     def get_config(self) -> dict[str, Any]:
-        """Free bits, group size and Keras's own."""
+        """Return free bits, group size and Keras's own arguments."""
         return {**super().get_config(), "free_bits": self.free_bits, "group_size": self.group_size}
 
 
@@ -100,15 +99,15 @@ class MomentKL(ImageLoss):
 
     @property
     def is_mean(self) -> bool:
-        """No: it is one number for the batch."""
+        """Whether it is a mean: no, it is one number for the batch."""
         return False
 
     def __call__(self, mean: Tensor, second: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        """The divergence; weights of images have nothing to weigh here, and are ignored."""
+        """Return the divergence; weights of images have nothing to weigh here, and are ignored."""
         return super().__call__(mean, second)
 
     def call(self, mean: Tensor, second: Tensor) -> Tensor:
-        """A scalar."""
+        """Return a scalar."""
         if len(second.shape) == 2:
             return gaussian.full_moments_kl(mean, second)
         return gaussian.moments_kl(mean, second)
@@ -118,7 +117,7 @@ class MomentKL(ImageLoss):
 class MixtureKL(ImageLoss):
     """KL(q(z) || N(0, I)) of the mixture itself: mean_i [log (1/B) sum_j N(z_i; mean_j, var_j) - log N(z_i; 0, I)].
 
-    Called as `loss(z, (mean, log_var))` where z_i ~ N(mean_i, var_i) are the batch's own samples, all (B, D).
+    Called as `loss(z, (mean, log_var))`; z_i ~ N(mean_i, var_i) are the batch's own samples, all (B, D).
     Nats per image; it sees every moment, not only two, in O(B^2 D) time and memory (64 MB a copy at B = 512, D = 64).
     The minibatch stands for the data set: the estimate lies between the mean KL less log B and the mean KL, and with
     informative posteriors it exceeds KL(q(z) || p) of N images by up to log(N / B) (the bias bound of Hoffman &
@@ -129,7 +128,7 @@ class MixtureKL(ImageLoss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, z: Tensor, posterior: tuple[Tensor, Tensor]) -> Tensor:
-        """The log-ratio of each sample, shape (B,)."""
+        """Return the log-ratio of each sample, shape (B,)."""
         mean, log_var = posterior
         mixture = gaussian.mixture_log_density(z, mean, gaussian.clip_log_var(log_var))
         return mixture - gaussian.standard_log_density(z)

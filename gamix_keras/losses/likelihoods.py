@@ -7,7 +7,7 @@ of four places, named by its argument `scale`:
 | --- | --- | --- |
 | a number > 0 | its logarithm | fixed |
 | `learned` | one trainable scalar of the model, handed in beside y | Dai & Wipf 2019 |
-| `optimal` | the closed-form optimum of the batch, gradient included | sigma-VAE, Rybkin 2021 |
+| `optimal` | the closed-form optimum of the batch, gradient included, or handed in beside y | Rybkin 2021 |
 | `per_pixel` | the decoder's second half of channels | |
 
 The objective is unbounded below as s -> 0, so every log-scale that is not fixed passes a soft floor at -6:
@@ -30,12 +30,12 @@ LOG_SCALE_FLOOR = -6.0
 
 
 def soft_floor(log_scale: Tensor, floor: float = LOG_SCALE_FLOOR) -> Tensor:
-    """floor + softplus(log_scale - floor): smooth, above `floor`, about the identity from floor + 3 on."""
+    """Return floor + softplus(log_scale - floor): smooth, above `floor`, about the identity from floor + 3 on."""
     return floor + ops.softplus(log_scale - floor)
 
 
 def absolute(x: Tensor) -> Tensor:
-    """|x|, with slope 0 at 0 on every backend; `ops.abs` has slope 1 there on JAX."""
+    """Return |x|, with slope 0 at 0 on every backend; `ops.abs` has slope 1 there on JAX."""
     return x * ops.stop_gradient(ops.sign(x))
 
 
@@ -61,12 +61,12 @@ class _ScaledNLL(ImageLoss):
         self.scale = scale
 
     def call(self, images: Tensor, output: Tensor | tuple[Tensor, Tensor]) -> Tensor:
-        """The negative log-likelihood of each image.
+        """Return the negative log-likelihood of each image.
 
         Args:
-            images: x, shape (B, H, W, C).
-            output: y of shape (B, H, W, C); with `scale="learned"` the pair (y, log s); with `per_pixel` y and log s
-                side by side in the channels, shape (B, H, W, 2C).
+            images: Images x, shape (B, H, W, C).
+            output: Output y, shape (B, H, W, C); with `scale="learned"` the pair (y, log s); with `optimal` either;
+                with `per_pixel` y and log s side by side in the channels, shape (B, H, W, 2C).
 
         Returns:
             Shape (B,), nats.
@@ -75,11 +75,11 @@ class _ScaledNLL(ImageLoss):
         return self._densities(images, location, log_scale)
 
     def location(self, output: Tensor) -> Tensor:
-        """The part of the decoder's output that is an image, (B, H, W, C), unbounded."""
+        """Return the part of the decoder's output that is an image, (B, H, W, C), unbounded."""
         return ops.split(output, 2, axis=-1)[0] if self.scale == "per_pixel" else output
 
     def image(self, output: Tensor) -> Tensor:
-        """The mode of the likelihood as an image in [-1, 1]."""
+        """Return the mode of the likelihood as an image in [-1, 1]."""
         return ops.clip(self.location(output), -1.0, 1.0)
 
     def _parts(self, images: Tensor, output: Any) -> tuple[Tensor, Tensor]:
@@ -87,8 +87,10 @@ class _ScaledNLL(ImageLoss):
             location, log_scale = output
         elif self.scale == "per_pixel":
             location, log_scale = ops.split(output, 2, axis=-1)
+        elif self.scale == "optimal" and isinstance(output, list | tuple):
+            location, log_scale = output
         elif self.scale == "optimal":
-            location, log_scale = output, self._optimal_log_scale(images, output)
+            location, log_scale = output, self.optimal_log_scale(self.mean_distance(images, output))
         else:
             return output, ops.convert_to_tensor(math.log(self.scale), dtype="float32")
         return location, soft_floor(log_scale)
@@ -96,11 +98,16 @@ class _ScaledNLL(ImageLoss):
     def _densities(self, images: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def _optimal_log_scale(self, images: Tensor, location: Tensor) -> Tensor:
+    def mean_distance(self, images: Tensor, location: Tensor) -> Tensor:
+        """Return the mean over the batch of what the optimal scale depends on, a scalar."""
+        raise NotImplementedError
+
+    def optimal_log_scale(self, mean_distance: Tensor) -> Tensor:
+        """Return log s of the scale with the least mean loss, given `mean_distance`."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        """The scale and Keras's own."""
+        """Return the scale and Keras's own arguments."""
         return {**super().get_config(), "scale": self.scale}
 
 
@@ -116,6 +123,14 @@ class _DistanceNLL(_ScaledNLL):
             return _sum(distances * factor + log_scale + self.constant)
         return _sum(distances) * factor + math.prod(location.shape[1:]) * (log_scale + self.constant)
 
+    def mean_distance(self, images: Tensor, location: Tensor) -> Tensor:
+        """Return the mean of distance(x, y) over batch, pixels and channels, a scalar."""
+        return replicas.mean(ops.mean(self._distances(images, location)))
+
+    def optimal_log_scale(self, mean_distance: Tensor) -> Tensor:
+        """Return log s for which power * mean distance / s^power = 1, the point of slope 0."""
+        return ops.log(self.power * mean_distance + 1e-12) / self.power
+
     def _distances(self, images: Tensor, location: Tensor) -> Tensor:
         raise NotImplementedError
 
@@ -128,10 +143,10 @@ class LaplaceNLL(_DistanceNLL):
     39.3 at 256x256x3, 2.46 at 64x64x3. The optimal b is the mean of |x - y|.
 
     Args:
-        scale: b, see the module's table.
+        scale: The scale b, see the module's table.
 
     Raises:
-        ValueError: for another `scale`.
+        ValueError: If `scale` is another.
 
     Examples:
         >>> images, reconstruction = ops.zeros((2, 8, 8, 3)), ops.full((2, 8, 8, 3), 0.5)
@@ -144,9 +159,6 @@ class LaplaceNLL(_DistanceNLL):
     def _distances(self, images: Tensor, location: Tensor) -> Tensor:
         return absolute(images - location)
 
-    def _optimal_log_scale(self, images: Tensor, location: Tensor) -> Tensor:
-        return ops.log(replicas.mean(ops.mean(absolute(images - location))) + 1e-12)
-
 
 @keras.saving.register_keras_serializable("gamix_keras")
 class GaussianNLL(_DistanceNLL):
@@ -155,19 +167,16 @@ class GaussianNLL(_DistanceNLL):
     The optimal g^2 is the mean of (x - y)^2.
 
     Args:
-        scale: g, see the module's table.
+        scale: The scale g, see the module's table.
 
     Raises:
-        ValueError: for another `scale`.
+        ValueError: If `scale` is another.
     """
 
     power, constant = 2.0, 0.5 * LOG_2PI
 
     def _distances(self, images: Tensor, location: Tensor) -> Tensor:
         return 0.5 * ops.square(images - location)
-
-    def _optimal_log_scale(self, images: Tensor, location: Tensor) -> Tensor:
-        return 0.5 * ops.log(replicas.mean(ops.mean(ops.square(images - location))) + 1e-12)
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
@@ -178,10 +187,10 @@ class DiscretisedLogisticNLL(_ScaledNLL):
     >= 0. The lowest and highest level take the tails (Salimans 2017, PixelCNN++, eq. 2).
 
     Args:
-        scale: s, a number or `learned` or `per_pixel`; there is no closed-form optimum.
+        scale: The scale s, a number or `learned` or `per_pixel`; there is no closed-form optimum.
 
     Raises:
-        ValueError: for another `scale`.
+        ValueError: If `scale` is another.
     """
 
     def __init__(self, scale: float | str = "learned", **kwargs: Any) -> None:
@@ -215,13 +224,13 @@ class BernoulliNLL(ImageLoss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, images: Tensor, logits: Tensor) -> Tensor:
-        """The cross-entropy of each image, shape (B,), nats."""
+        """Return the cross-entropy of each image, shape (B,), nats."""
         return _sum(ops.softplus(logits) - 0.5 * (images + 1.0) * logits)
 
     def location(self, logits: Tensor) -> Tensor:
-        """The expected image, 2 sigmoid(y) - 1."""
+        """Return the expected image, 2 sigmoid(y) - 1."""
         return 2.0 * ops.sigmoid(logits) - 1.0
 
     def image(self, logits: Tensor) -> Tensor:
-        """The expected image, in [-1, 1]."""
+        """Return the expected image, in [-1, 1]."""
         return self.location(logits)

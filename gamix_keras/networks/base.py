@@ -19,10 +19,10 @@ class Network(keras.Model):
     """Interface: a functional model that is saved as the arguments of its constructor.
 
     Args:
-        inputs: symbolic input.
-        outputs: symbolic output, or a list of them.
-        arguments: what `get_config` returns besides name, trainable and dtype.
-        dtype: policy of the layers inside; outputs are float32 in any case.
+        inputs: Symbolic input.
+        outputs: Symbolic output, or a list of them.
+        arguments: What `get_config` returns, but for name, trainable and dtype.
+        dtype: Policy of the layers inside; outputs are float32 in any case.
         **kwargs: `name` and `trainable`.
     """
 
@@ -32,7 +32,7 @@ class Network(keras.Model):
         self.arguments = arguments
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {
             **{key: list(value) if isinstance(value, list | tuple) else value for key, value in self.arguments.items()},
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
@@ -42,10 +42,10 @@ class Network(keras.Model):
 
 
 def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
-    """(height, width, channels) as integers.
+    """Return (height, width, channels) as integers.
 
     Raises:
-        ValueError: unless there are three positive integers.
+        ValueError: Unless there are three positive integers.
     """
     shape = tuple(image_shape)
     if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
@@ -54,10 +54,10 @@ def check_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 def check_positive(**values: int) -> None:
-    """Every argument is an integer above 0.
+    """Check that every argument is an integer above 0.
 
     Raises:
-        ValueError: for the first that is not.
+        ValueError: For the first that is not.
     """
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -65,10 +65,10 @@ def check_positive(**values: int) -> None:
 
 
 def check_not_negative(**values: int) -> None:
-    """Every argument is an integer of 0 or more.
+    """Check that every argument is an integer of 0 or more.
 
     Raises:
-        ValueError: for the first that is not.
+        ValueError: For the first that is not.
     """
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -76,14 +76,14 @@ def check_not_negative(**values: int) -> None:
 
 
 def resolve_stages(image_shape: tuple[int, int, int], stages: int | None) -> int:
-    """How often the image is halved.
+    """Return how often the image is halved.
 
     Args:
         image_shape: (H, W, C).
-        stages: wanted number, or None for as many as height and width allow while both stay at 4 or more.
+        stages: Wanted number, or None for as many as height and width allow while both stay at 4 or more.
 
     Raises:
-        ValueError: where height or width cannot be divided by 2^stages, or is odd and `stages` is None.
+        ValueError: If height or width cannot be divided by 2^stages, or is odd and `stages` is None.
     """
     height, width, _ = image_shape
     if stages is None:
@@ -104,10 +104,10 @@ def _divides(image_shape: tuple[int, int, int], stages: int) -> bool:
 
 
 def posterior_heads(features: Tensor, latent_dim: int) -> list[Tensor]:
-    """Two dense layers from flat features (B, F) to [mean, log_var], each (B, latent_dim), in float32."""
+    """Apply two dense layers to flat features (B, F): [mean, log_var], each (B, latent_dim), in float32."""
     return [Dense(latent_dim, dtype="float32", name=name)(features) for name in ("mean", "log_var")]
 
 
 def location_channels(image_shape: tuple[int, int, int], pixel_scale: bool) -> int:
-    """Channels of a decoder's output: C, or 2C where it gives location and log-scale."""
+    """Return the channels of a decoder's output: C, or 2C if it gives location and log-scale."""
     return image_shape[-1] * (2 if pixel_scale else 1)

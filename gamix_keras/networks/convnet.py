@@ -4,7 +4,7 @@ Encoder: 3x3 convolutions of stride 2, the channels doubling while the map is ha
 2x2 pixels, then a 3x3 convolution, which sees all neighbours alike. The four channels that become neighbouring pixels
 start out equal (`PhaseAligned`) and go on answering alike to a flat map (`EqualPhases`): free to differ, they leave a
 lattice on the image, which a critic strengthens.
-Only a quarter of the first convolution's channels live at full resolution, where a CPU would spend its time.
+Only a quarter of the first convolution's channels live at full resolution, which would take a CPU the most time.
 """
 
 from collections.abc import Sequence
@@ -36,15 +36,15 @@ class ConvEncoder(Network):
     Args:
         image_shape: (H, W, C); H and W divisible by 2^stages.
         latent_dim: D.
-        width: channels after the first convolution; each further one doubles them.
-        stages: convolutions of stride 2; None means down to a map of 4 pixels or a little more.
-        max_width: most channels of any convolution.
+        width: Channels after the first convolution; each further one doubles them.
+        stages: Convolutions of stride 2; None means down to a map of 4 pixels or a little more.
+        max_width: Most channels of any convolution.
         norm: "none", "group" or "batch", after all convolutions but the first.
-        groups: most groups of each group normalisation.
-        dtype: policy of the layers; the outputs are float32.
+        groups: Most groups of each group normalisation.
+        dtype: Policy of the layers; the outputs are float32.
 
     Raises:
-        ValueError: for a size that cannot be halved so often, a count below 1, or another `norm`.
+        ValueError: For a size that cannot be halved so often, a count below 1, or another `norm`.
     """
 
     def __init__(
@@ -88,16 +88,16 @@ class ConvDecoder(Network):
     Args:
         image_shape: (H, W, C); H and W divisible by 2^stages.
         latent_dim: D.
-        width: channels at half the resolution, a multiple of 4; each lower one doubles them.
-        stages: doublings of the resolution; None means from a map of 4 pixels or a little more.
-        max_width: most channels of any layer, a multiple of 4.
+        width: Channels at half the resolution, a multiple of 4; each lower one doubles them.
+        stages: Doublings of the resolution; None means from a map of 4 pixels or a little more.
+        max_width: Most channels of any layer, a multiple of 4.
         norm: "none", "group" or "batch", after all layers but the last.
-        groups: most groups of each group normalisation.
-        pixel_scale: output (B, H, W, 2C): location, then log-scale of each pixel.
-        dtype: policy of the layers; the output is float32.
+        groups: Most groups of each group normalisation.
+        pixel_scale: Output (B, H, W, 2C): location, then log-scale of each pixel.
+        dtype: Policy of the layers; the output is float32.
 
     Raises:
-        ValueError: for a size that cannot be halved so often, a count below 1 or not divisible by 4, or another `norm`.
+        ValueError: For a size that cannot be halved so often, a count below 1 or not divisible by 4, or another `norm`.
     """
 
     def __init__(
@@ -160,11 +160,11 @@ def _check_multiple_of_4(**values: int) -> None:
 
 
 def _widths(width: int, max_width: int, stages: int) -> list[int]:
-    """Channels from the highest resolution to the lowest."""
+    """Return the channels from the highest resolution to the lowest."""
     return [min(width << stage, max_width) for stage in range(stages)]
 
 
 def _activated(x: Tensor, norm: str, groups: int, dtype: Any, index: int) -> Tensor:
-    """Normalisation and leaky ReLU."""
+    """Apply normalisation and leaky ReLU."""
     x = make_normalisation(norm, x.shape[-1], groups, dtype=dtype, name=f"norm{index}")(x)
     return LeakyReLU(0.2, dtype=dtype, name=f"relu{index}")(x)

@@ -37,12 +37,12 @@ class InfoGANEncoder(Network):
     Args:
         image_shape: (H, W, C); H and W divisible by 4.
         latent_dim: D.
-        width: channels of the first convolution; the second has twice as many.
-        units: units of the dense layer.
-        dtype: policy of the layers; the outputs are float32.
+        width: Channels of the first convolution; the second has twice as many.
+        units: Units of the dense layer.
+        dtype: Policy of the layers; the outputs are float32.
 
     Raises:
-        ValueError: for a size that 4 does not divide, or a count below 1.
+        ValueError: For a size that 4 does not divide, or a count below 1.
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class InfoGANDecoder(Network):
     Args:
         image_shape: (H, W, C); H and W divisible by 4.
         latent_dim: D.
-        width: channels at half the resolution; at a quarter there are twice as many.
-        units: units of the first dense layer.
-        dtype: policy of the layers; the output is float32.
+        width: Channels at half the resolution; at a quarter there are twice as many.
+        units: Units of the first dense layer.
+        dtype: Policy of the layers; the output is float32.
 
     Raises:
-        ValueError: for a size that 4 does not divide, or a count below 1.
+        ValueError: For a size that 4 does not divide, or a count below 1.
     """
 
     def __init__(
@@ -119,12 +119,12 @@ class InfoGANDecoder(Network):
 
 
 def _small() -> keras.initializers.Initializer:
-    """N(0, 0.02): a standard deviation, in their code and ours."""
+    """Return N(0, 0.02): a standard deviation, in their code and ours."""
     return keras.initializers.RandomNormal(stddev=0.02)
 
 
 def _normalised(x: Tensor, activation: str, dtype: Any, index: int) -> Tensor:
-    """Batch normalisation, then "relu" or "leaky_relu" (slope 0.2)."""
+    """Apply batch normalisation, then "relu" or "leaky_relu" (slope 0.2)."""
     x = make_normalisation("batch", x.shape[-1], dtype=dtype, name=f"norm{index}")(x)
     if activation == "leaky_relu":
         return LeakyReLU(0.2, dtype=dtype, name=f"relu{index}")(x)
@@ -132,7 +132,7 @@ def _normalised(x: Tensor, activation: str, dtype: Any, index: int) -> Tensor:
 
 
 def log_variance(x: Tensor) -> Tensor:
-    """2 log(softplus(x) + 1e-6), by operations that no runtime gets wrong.
+    """Return 2 log(softplus(x) + 1e-6), by operations that no runtime gets wrong.
 
     With t = exp(x), log(1 + t) loses digits at small t, and some runtimes' softplus and log1p are 0 or negative there,
     which costs up to 2.4 nats per latent. Below t = 0.03 its series is exact to float32, above x = 15 it is x.

@@ -19,12 +19,12 @@ class MLPEncoder(Network):
     Args:
         image_shape: (H, W, C), any size.
         latent_dim: D.
-        width: units of each hidden layer.
-        depth: hidden layers.
-        dtype: policy of the layers; the outputs are float32.
+        width: Units of each hidden layer.
+        depth: Hidden layers.
+        dtype: Policy of the layers; the outputs are float32.
 
     Raises:
-        ValueError: for a count below 1.
+        ValueError: For a count below 1.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class MLPDecoder(Network):
     Args:
         image_shape: (H, W, C), any size.
         latent_dim: D.
-        width: units of each hidden layer.
-        depth: hidden layers.
-        pixel_scale: output (B, H, W, 2C): location, then log-scale of each pixel.
-        dtype: policy of the layers; the output is float32.
+        width: Units of each hidden layer.
+        depth: Hidden layers.
+        pixel_scale: Output (B, H, W, 2C): location, then log-scale of each pixel.
+        dtype: Policy of the layers; the output is float32.
 
     Raises:
-        ValueError: for a count below 1.
+        ValueError: For a count below 1.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class SecondStageEncoder(Network):
     second stage has 4,540,609 parameters.
 
     Args:
-        latent_dim: dimensions of z and of u.
-        width: units of each hidden layer.
-        depth: hidden layers.
-        dtype: policy of the layers; the outputs are float32.
+        latent_dim: Dimensions of z and of u.
+        width: Units of each hidden layer.
+        depth: Hidden layers.
+        dtype: Policy of the layers; the outputs are float32.
 
     Raises:
-        ValueError: for a count below 1.
+        ValueError: For a count below 1.
     """
 
     def __init__(
@@ -127,13 +127,13 @@ class SecondStageDecoder(Network):
     """u (B, latent_dim) to the location of z, (B, latent_dim): h as in the encoder, then a linear layer on u and h.
 
     Args:
-        latent_dim: dimensions of u and of z.
-        width: units of each hidden layer.
-        depth: hidden layers.
-        dtype: policy of the layers; the output is float32.
+        latent_dim: Dimensions of u and of z.
+        width: Units of each hidden layer.
+        depth: Hidden layers.
+        dtype: Policy of the layers; the output is float32.
 
     Raises:
-        ValueError: for a count below 1.
+        ValueError: For a count below 1.
     """
 
     def __init__(
@@ -154,12 +154,12 @@ class SecondStageDecoder(Network):
 
 
 def _hidden(x: Tensor, width: int, depth: int, dtype: Any) -> Tensor:
-    """`depth` dense layers with ReLU."""
+    """Apply `depth` dense layers with ReLU."""
     for index in range(depth):
         x = Dense(width, activation="relu", dtype=dtype, name=f"dense{index}")(x)
     return x
 
 
 def _with_input(x: Tensor, width: int, depth: int, dtype: Any) -> Tensor:
-    """The input beside the last hidden layer, in float32 so that the input arrives unrounded."""
+    """Put the input beside the last hidden layer, in float32: the input arrives unrounded."""
     return keras.layers.Concatenate(dtype="float32", name="both")([x, _hidden(x, width, depth, dtype)])

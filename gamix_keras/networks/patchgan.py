@@ -21,9 +21,9 @@ class PatchGANCritic(Network):
     """Images (B, H, W, C) to logits (B, h, w, 1), high for real: H / 8 x W / 8 of them with the default strides.
 
     Corrected form: no batch statistics (a gradient penalty works on every backend, and real and fake images may share
-    a pass), nothing after the last convolution. Strided convolutions have kernels one wider than the others, so that
-    each pixel is seen by as many windows as its neighbours: uneven overlap gives the critic's gradient a lattice, which
-    the decoder then draws. Low-pass filters before them, except before the first, which sees the pixels as they
+    a pass), nothing after the last convolution. Strided convolutions have kernels one wider than the others: each
+    pixel is seen by as many windows as its neighbours, while uneven overlap gives the critic's gradient a lattice,
+    which the decoder then draws. Low-pass filters before them, except before the first, which sees the pixels as they
     are: sharpness is what it has to judge.
 
     Published form (`paper=True`): a scale and shift after each convolution, the last included; no filters. Its
@@ -31,18 +31,18 @@ class PatchGANCritic(Network):
 
     Args:
         image_shape: (H, W, C); H and W divisible by the product of the strides.
-        widths: channels of the convolutions before the one that gives the logits.
+        widths: Channels of the convolutions before the one that gives the logits.
         strides: 1 or 2 for each width; None means 2 for the first three, then 1.
-        kernel_size: side of the kernels; in the corrected form strided ones have one more, where it is odd.
-        paper: the published form.
+        kernel_size: Side of the kernels; in the corrected form strided ones have one more if it is odd.
+        paper: The published form.
         norm: "group" or "none", for all convolutions but the first and the last (ignored with `paper`).
-        groups: most groups of each group normalisation.
-        antialias: the filters (ignored with `paper`).
-        spectral_norm: hold every kernel's spectral norm at 1; wants norm="none".
-        dtype: policy of the layers; the logits are float32.
+        groups: Most groups of each group normalisation.
+        antialias: The filters (ignored with `paper`).
+        spectral_norm: Hold every kernel's spectral norm at 1; wants norm="none".
+        dtype: Policy of the layers; the logits are float32.
 
     Raises:
-        ValueError: for a size that the strides do not divide, strides other than 1 or 2, or another `norm`.
+        ValueError: For a size that the strides do not divide, strides other than 1 or 2, or another `norm`.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class PatchGANCritic(Network):
 def _check_strides(
     shape: tuple[int, int, int], widths: tuple[int, ...], strides: Sequence[int] | None
 ) -> tuple[int, ...]:
-    """One stride per width, and a size that they divide."""
+    """Return one stride per width, and check a size that they divide."""
     if strides is None:
         strides = [2 if i < HALVINGS else 1 for i in range(len(widths))]
     if len(strides) != len(widths) or any(step not in (1, 2) for step in strides):

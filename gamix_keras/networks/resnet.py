@@ -38,16 +38,16 @@ class ResNetEncoder(Network):
     Args:
         image_shape: (H, W, C); H and W divisible by 2^stages.
         latent_dim: D.
-        width: channels of all blocks.
-        stages: how often the image is halved; None means down to a map of 4 pixels or a little more.
-        blocks: residual blocks before each halving, 0 or more.
-        bottleneck: channels of the last map, before the dense heads. The paper has latent_dim / 8.
-        paper: the published form. At (256, 256, 3), D = 512 it has 5,882,944 + 1,049,600 parameters.
-        groups: most groups of each group normalisation.
-        dtype: policy of the layers; the outputs are float32.
+        width: Channels of all blocks.
+        stages: How often the image is halved; None means down to a map of 4 pixels or a little more.
+        blocks: Residual blocks before each halving, 0 or more.
+        bottleneck: Channels of the last map, before the dense heads. The paper has latent_dim / 8.
+        paper: The published form. At (256, 256, 3), D = 512 it has 5,882,944 + 1,049,600 parameters.
+        groups: Most groups of each group normalisation.
+        dtype: Policy of the layers; the outputs are float32.
 
     Raises:
-        ValueError: for a size that cannot be halved so often, or a count that makes no sense.
+        ValueError: For a size that cannot be halved so often, or a count that makes no sense.
     """
 
     def __init__(
@@ -99,17 +99,17 @@ class ResNetDecoder(Network):
     Args:
         image_shape: (H, W, C); H and W divisible by 2^stages.
         latent_dim: D.
-        width: channels of all blocks.
-        stages: how often the first map is doubled; None means from a map of 4 pixels or a little more.
-        blocks: residual blocks before each doubling, 0 or more.
-        bottleneck: channels of the first map, after the dense layer. The paper has latent_dim / 8.
-        paper: the published form. At (256, 256, 3), D = 512 it has 4,049,522 parameters.
-        groups: most groups of each group normalisation.
-        pixel_scale: output (B, H, W, 2C): location, then log-scale of each pixel.
-        dtype: policy of the layers; the output is float32.
+        width: Channels of all blocks.
+        stages: How often the first map is doubled; None means from a map of 4 pixels or a little more.
+        blocks: Residual blocks before each doubling, 0 or more.
+        bottleneck: Channels of the first map, after the dense layer. The paper has latent_dim / 8.
+        paper: The published form. At (256, 256, 3), D = 512 it has 4,049,522 parameters.
+        groups: Most groups of each group normalisation.
+        pixel_scale: Output (B, H, W, 2C): location, then log-scale of each pixel.
+        dtype: Policy of the layers; the output is float32.
 
     Raises:
-        ValueError: for a size that cannot be halved so often, or a count that makes no sense.
+        ValueError: For a size that cannot be halved so often, or a count that makes no sense.
     """
 
     def __init__(
@@ -161,13 +161,13 @@ class ResNetDecoder(Network):
 
 
 def _blocks(x: Tensor, count: int, name: str, **kwargs: Any) -> Tensor:
-    """`count` residual blocks at one resolution."""
+    """Apply `count` residual blocks at one resolution."""
     for index in range(count):
         x = ResidualBlock(name=f"{name}_block{index}", **kwargs)(x)
     return x
 
 
 def _activated(x: Tensor, groups: int, dtype: Any) -> Tensor:
-    """Normalisation and ReLU after the last block, which ends without."""
+    """Apply normalisation and ReLU after the last block, which ends without."""
     x = make_normalisation("group", x.shape[-1], groups, dtype=dtype, name="last_norm")(x)
     return keras.layers.ReLU(dtype=dtype, name="last_relu")(x)

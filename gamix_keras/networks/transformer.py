@@ -28,15 +28,15 @@ class TransformerEncoder(Network):
     Args:
         image_shape: (H, W, C); H and W divisible by `patch`.
         latent_dim: D.
-        patch: side of a patch, pixels.
-        width: features of a token, divisible by 4 and by `heads`.
-        depth: transformer blocks.
-        heads: attention heads of each block.
-        mlp_ratio: hidden layer of each block's MLP as a multiple of `width`.
-        dtype: policy of the layers; the outputs are float32.
+        patch: Side of a patch, pixels.
+        width: Features of a token, divisible by 4 and by `heads`.
+        depth: Transformer blocks.
+        heads: Attention heads of each block.
+        mlp_ratio: Hidden layer of each block's MLP as a multiple of `width`.
+        dtype: Policy of the layers; the outputs are float32.
 
     Raises:
-        ValueError: for a size that `patch` does not divide, a width that 4 or `heads` do not, or a count below 1.
+        ValueError: For a size that `patch` does not divide, a width that 4 or `heads` do not, or a count below 1.
     """
 
     def __init__(
@@ -81,16 +81,16 @@ class TransformerDecoder(Network):
     Args:
         image_shape: (H, W, C); H and W divisible by `patch`.
         latent_dim: D.
-        patch: side of a patch, pixels.
-        width: features of a token, divisible by 4 and by `heads`.
-        depth: transformer blocks.
-        heads: attention heads of each block.
-        mlp_ratio: hidden layer of each block's MLP as a multiple of `width`.
-        pixel_scale: output (B, H, W, 2C): location, then log-scale of each pixel; the published form has it.
-        dtype: policy of the layers; the output is float32.
+        patch: Side of a patch, pixels.
+        width: Features of a token, divisible by 4 and by `heads`.
+        depth: Transformer blocks.
+        heads: Attention heads of each block.
+        mlp_ratio: Hidden layer of each block's MLP as a multiple of `width`.
+        pixel_scale: Output (B, H, W, 2C): location, then log-scale of each pixel; the published form has it.
+        dtype: Policy of the layers; the output is float32.
 
     Raises:
-        ValueError: for a size that `patch` does not divide, a width that 4 or `heads` do not, or a count below 1.
+        ValueError: For a size that `patch` does not divide, a width that 4 or `heads` do not, or a count below 1.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class TransformerDecoder(Network):
 
 
 def _grid(shape: tuple[int, int, int], patch: int) -> tuple[int, int]:
-    """Rows and columns of patches."""
+    """Return rows and columns of patches."""
     check_positive(patch=patch)
     if shape[0] % patch or shape[1] % patch:
         expected = f"a height and width divisible by patch = {patch}"
@@ -143,7 +143,7 @@ def _grid(shape: tuple[int, int, int], patch: int) -> tuple[int, int]:
 
 
 def _blocks(x: Tensor, depth: int, heads: int, mlp_ratio: int, dtype: Any) -> Tensor:
-    """The transformer and its last normalisation, which has a bias, unlike those inside the blocks."""
+    """Apply the transformer and its last normalisation, which has a bias, unlike those inside the blocks."""
     for index in range(depth):
         x = TransformerBlock(heads, mlp_ratio, dtype=dtype, name=f"block{index}")(x)
     return LayerNormalization(epsilon=1e-6, dtype=dtype, name="last_norm")(x)

@@ -31,11 +31,11 @@ class WAEEncoder(Network):
     Args:
         image_shape: (H, W, C); H and W divisible by 8.
         latent_dim: D.
-        width: channels of the first convolution; each further one doubles them.
-        dtype: policy of the layers; the outputs are float32.
+        width: Channels of the first convolution; each further one doubles them.
+        dtype: Policy of the layers; the outputs are float32.
 
     Raises:
-        ValueError: for a size that 8 does not divide, or a count below 1.
+        ValueError: For a size that 8 does not divide, or a count below 1.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class WAEDecoder(Network):
     Args:
         image_shape: (H, W, C); H and W divisible by 8.
         latent_dim: D.
-        width: channels at full resolution; each lower one has twice as many.
-        dtype: policy of the layers; the output is float32.
+        width: Channels at full resolution; each lower one has twice as many.
+        dtype: Policy of the layers; the output is float32.
 
     Raises:
-        ValueError: for a size that 8 does not divide, or a count below 1.
+        ValueError: For a size that 8 does not divide, or a count below 1.
     """
 
     def __init__(
@@ -105,6 +105,6 @@ class WAEDecoder(Network):
 
 
 def _normalised(x: Tensor, dtype: Any, index: int) -> Tensor:
-    """Batch normalisation and ReLU."""
+    """Apply batch normalisation and ReLU."""
     x = make_normalisation("batch", x.shape[-1], dtype=dtype, name=f"norm{index}")(x)
     return keras.layers.ReLU(dtype=dtype, name=f"relu{index}")(x)

@@ -129,6 +129,16 @@ def test_a_mean_far_from_zero_costs_no_digits(layer):
     np.testing.assert_allclose(numpy(layer(x, training=True) if axis == 0 else layer(x)), expected, atol=2e-3)
 
 
+@pytest.mark.parametrize(("mean", "spread"), [(20.0, 1e-2), (-5.0, 1e-2), (300.0, 1.0)])
+def test_a_group_far_from_zero_costs_no_digits(mean, spread):
+    x = (mean + spread * np.random.default_rng(0).normal(size=(2, 8, 8, 8))).astype("float32")
+    grouped = x.astype("float64").reshape(2, 64, 2, 4)
+    centred = grouped - grouped.mean((1, 3), keepdims=True)
+    expected = (centred / np.sqrt(grouped.var((1, 3), keepdims=True) + 1e-5)).reshape(x.shape)
+    found = numpy(GroupNormalization(2)(x))
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
 def test_layer_normalisation_is_that_of_keras():
     x = np.random.default_rng(2).normal(1.0, 2.0, (3, 5, 8)).astype("float32")
     for center in (True, False):
