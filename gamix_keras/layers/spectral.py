@@ -61,10 +61,11 @@ def spectral_norm(kernel: Tensor, iterations: int = 16) -> Tensor:
 class SpectralNorm(keras.constraints.Constraint):
     """W / s(W): after each update the kernel's largest singular value is 1 (Miyato et al. 2018).
 
-    A constraint is applied by the optimizer, so it works inside a jitted `fit` on the three backends, where
-    `keras.layers.SpectralNormalization` does nothing on JAX and breaks on torch. It keeps no vector between steps,
-    so it iterates from a fixed one. The last axis of the kernel counts as the outputs: for dense and convolution
-    kernels, not for transposed convolutions.
+    A constraint is applied by the optimizer, after each update and on the three backends alike, inside a jitted `fit`
+    too. `keras.layers.SpectralNormalization` (Keras 3.15.1) divides in the training pass instead: the kernel that an
+    update leaves, which inference then uses, has another norm, and on JAX the division is dropped after each step.
+    The constraint keeps no vector between steps, so it iterates from a fixed one. The last axis of the kernel counts as
+    the outputs: for dense and convolution kernels, not for transposed convolutions.
 
     Args:
         iterations: Steps of the power iteration for large kernels, see `spectral_norm`. 16 leave a few per cent on a
