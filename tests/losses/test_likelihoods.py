@@ -112,6 +112,15 @@ def test_discretised_logistic_in_its_far_tails(scale, distance):
     assert np.isfinite(by_scale)
 
 
+@pytest.mark.parametrize(("location", "scale"), [(1e3, 1.0), (-1e5, 2.0), (3e6, 100.0)])
+def test_discretised_logistic_of_a_location_far_outside(location, scale):
+    """log mass = -distance / s + log(2 sinh(half a bin / s)); differences of large numbers lost the bin."""
+    image = np.full((1, 1, 1, 1), 1 / 255, "float32")
+    expected = (abs(location) - np.sign(location) / 255) / scale - np.log(2 * np.sinh(1 / 255 / scale))
+    found = float(DiscretisedLogisticNLL(scale)(image, np.full_like(image, location)))
+    assert found == pytest.approx(expected, rel=1e-6, abs=0.01)
+
+
 def test_an_exact_hit_has_slope_zero_on_every_backend():
     for loss in (LaplaceNLL(0.5), LaplaceNLL("optimal")):
         hit = np.where(np.arange(32).reshape(1, 4, 4, 2) % 2, X[:1], 0.3).astype("float32")
