@@ -1,6 +1,6 @@
 """Image VAEs in Keras 3 on TensorFlow, JAX and PyTorch.
 
-Public names load on first use, so that ``import gamix_keras`` imports neither Keras nor a backend.
+Public names load on first use, so `import gamix_keras` imports neither Keras nor a backend.
 """
 
 from importlib import import_module
@@ -39,10 +39,10 @@ _PUBLIC = {
     "traverse": "latent_space",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PUBLIC]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)

@@ -1,4 +1,4 @@
-"""``python -m gamix_keras`` is ``gamix-keras``."""
+"""`python -m gamix_keras` is `gamix-keras`."""
 
 import sys
 

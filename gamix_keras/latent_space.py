@@ -1,4 +1,4 @@
-"""Walks through the latent space, decoded: interpolations between two images, traversals around one.
+"""Decoded walks through latent space: interpolations between two images, traversals around one.
 
 Symbols: images are arrays (H, W, C) in [-1, 1]; z is a latent (D,); mean and sigma are those of the posterior
 q(z|x) of an image. Results are float32 arrays of images in [-1, 1].
@@ -18,7 +18,7 @@ Path = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def linear(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Convex combinations (1 - t) a + t b, the paper's transitions (Rivera 2024). t (T,) gives (T, D)."""
+    """Return convex combinations (1 - t) a + t b, the paper's transitions (Rivera 2024). t (T,) gives (T, D)."""
     t = np.asarray(t)[:, None]
     return (1.0 - t) * a + t * b
 
@@ -55,10 +55,10 @@ def _right_angle(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def norm_corrected(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Directions of the straight line, at norms between those of its ends.
+    """Return points in the directions of the straight line, with norms that go evenly from |a| to |b|.
 
-    The straight line between two draws of a D-dimensional Gaussian passes nearer to the origin than nearly
-    every draw does; here the norm goes evenly from |a| to |b|. t (T,) gives (T, D).
+    The straight line between two draws from a D-dimensional Gaussian passes nearer to the origin than almost every
+    draw is. t (T,) gives (T, D).
     """
     points = linear(a, b, t)
     norms = np.linalg.norm(points, axis=-1, keepdims=True)
@@ -76,15 +76,16 @@ def interpolate(
 
     Args:
         model: A trained VAE, or its `CompiledVAE`, which is faster.
-        first, second: Images (H, W, C) in [-1, 1].
-        steps: Images on the way, both ends among them; at least 2.
-        path: ``linear``, ``spherical`` or ``norm``.
+        first: The image (H, W, C) in [-1, 1] at which the path starts.
+        second: The image (H, W, C) in [-1, 1] at which it ends.
+        steps: The number of images, both ends included, at least 2.
+        path: `linear`, `spherical` or `norm`.
 
     Returns:
         Images (steps, H, W, C); the first and last are the reconstructions of the two.
 
     Raises:
-        ValueError: For fewer than 2 steps or an unknown path.
+        ValueError: If there are fewer than 2 steps, or the path is unknown.
     """
     if steps < 2:
         raise ValueError(f"steps: expected at least 2, got {steps}")
@@ -107,15 +108,15 @@ def traverse(
 
     Args:
         model: A trained VAE, or its `CompiledVAE`, which is faster.
-        image: Image (H, W, C) in [-1, 1].
-        dims: The latents d that are moved, each in [0, D).
+        image: An image (H, W, C) in [-1, 1].
+        dims: The latents d to move, each in [0, D).
         deltas: The multiples of sigma.
 
     Returns:
         Images (len(dims), len(deltas), H, W, C).
 
     Raises:
-        ValueError: Where a dimension does not exist.
+        ValueError: If a dimension does not exist.
     """
     _check_numbers("dims", dims, model.latent_dim)
     mean, sigma = (rows[0] for rows in _posterior(model, image[None]))
@@ -129,14 +130,14 @@ def traverse_axes(
     axes: Sequence[int] = (0, 1),
     deltas: Sequence[float] = (-3.0, 0.0, 3.0),
 ) -> np.ndarray:
-    """Move an image along principal axes of q(z), by multiples of q(z)'s standard deviation along them.
+    """Move an image along principal axes of q(z), by multiples of the standard deviation of q(z) along them.
 
-    z = mean + delta std_i axis_i for one axis i at a time: axis 0 is what the data vary in most.
+    z = mean + delta std_i axis_i for one axis i at a time; the data vary most along axis 0.
 
     Args:
         model: A trained VAE, or its `CompiledVAE`, which is faster.
-        image: Image (H, W, C) in [-1, 1].
-        principal: Of the model's q(z), see ``gamix_keras.samplers.principal_axes``.
+        image: An image (H, W, C) in [-1, 1].
+        principal: The principal axes of the model's q(z), see `gamix_keras.samplers.principal_axes`.
         axes: The numbers i of the axes, each in [0, D).
         deltas: The multiples of the standard deviation.
 
@@ -144,7 +145,7 @@ def traverse_axes(
         Images (len(axes), len(deltas), H, W, C).
 
     Raises:
-        ValueError: Where an axis does not exist.
+        ValueError: If an axis does not exist.
     """
     _check_numbers("axes", axes, len(principal.axes))
     chosen = list(axes)
@@ -175,22 +176,23 @@ def draw(
     temperature: float = 1.0,
     truncation: float | None = None,
 ) -> np.ndarray:
-    """Decode ``count`` draws, a batch at a time.
+    """Decode `count` draws of latents, a batch at a time.
 
     Args:
         model: A trained VAE, or its `CompiledVAE`, which is faster.
-        count: How many images, at least 1.
-        seed: The same seed gives the same images.
-        batch_size: How many are decoded at once; does not change the images.
-        sampler: Where the latents come from; None is the prior, and then the images are those of
-            ``model.sample(count, seed)`` of a VAE without second stage.
-        temperature, truncation: See ``Sampler``.
+        count: The number of images, at least 1.
+        seed: The seed of the noise; the same seed gives the same images.
+        batch_size: The number of images to decode at once, which does not change them.
+        sampler: The sampler of the latents. None is the prior, and then the images are those of
+            `model.sample(count, seed)` of a VAE without second stage.
+        temperature: The factor on the noise, see `Sampler`.
+        truncation: The bound on the noise, see `Sampler`.
 
     Returns:
         Images (count, H, W, C).
 
     Raises:
-        ValueError: Where a number is out of its range.
+        ValueError: If a number is out of its range.
     """
     sampler = sampler or PriorSampler(model.latent_dim)
     latents = sampler.sample(count, seed, temperature, truncation)

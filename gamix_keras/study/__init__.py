@@ -1,4 +1,4 @@
-"""Studies: one question, a list of rows, a run for each row and seed, one table and one figure.
+"""Studies: one question, a list of rows, a run for each row and seed, a table and figures.
 
     DIR/runs/ROW-seedN/     an ordinary run, trained and evaluated
     DIR/logs/ROW-seedN.log  what it printed
@@ -6,7 +6,7 @@
     DIR/table.md            the table
     DIR/distances.png, DIR/psnr.png
 
-What is finished is not repeated, and what was interrupted goes on from its checkpoint: the same command again does it.
+The same command again resumes a study: finished runs are not repeated, interrupted runs go on from their checkpoints.
 """
 
 from gamix_keras.study.job import Job, Protocol

@@ -1,4 +1,4 @@
-"""One run of a study: what it is to be, and whether it is that already. Imports no Keras."""
+"""One run of a study: its configuration and protocol, and whether it is finished. Imports no Keras."""
 
 import json
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from gamix_keras.config import Config, UserError
 from gamix_keras.config.protocol import DEFAULT_COUNT, DEFAULT_EXTRACTOR, default_samplers
 from gamix_keras.runs import Run
 
-# What a finished run may not differ in, though a run that is resumed may.
+# A run of a study must keep these settings, though `train --resume` may change them.
 _SAME = ("data.source", "data.validation")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How every run of a study is evaluated; see ``gamix_keras.evaluation.Settings``."""
+    """The protocol by which every run of a study is evaluated; see `gamix_keras.evaluation.Settings`."""
 
     samplers: tuple[str, ...] | None = None
     extractor: str = DEFAULT_EXTRACTOR
@@ -42,35 +42,37 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Row and seed."""
+        """The name of the run: row and seed."""
         return self.path.name
 
     def open_run(self) -> Run:
-        """Return the run as it is to go on, or a new one.
+        """Return the run to train: the one in the directory with this configuration, or a new one.
 
         Raises:
-            UserError: Where the directory holds a run that cannot become this one.
+            UserError: If the directory holds a run that cannot get this configuration.
         """
         if not (self.path / "config.json").is_file():
             return Run.create(self.path, self.config, self.preset)
         run = Run.open(self.path)
         for key in _SAME:
             if run.config.get(key) != self.config.get(key):
-                raise UserError(f"{key}: expected {run.config.get(key)}, as the run was started with")
-        done = run.latest_checkpoint()[0]
-        if done > self.config.training.epochs:
-            raise UserError(f"training.epochs: expected at least {done}, which the run has behind it")
+                raise UserError(
+                    f"{key}: expected {run.config.get(key)}, as the run was started with, got {self.config.get(key)}"
+                )
+        done, epochs = run.latest_checkpoint()[0], self.config.training.epochs
+        if done > epochs:
+            raise UserError(f"training.epochs: expected at least {done}, which are trained already, got {epochs}")
         return run.changed(self.config.flat())
 
     def check(self) -> None:
-        """Raise ``UserError`` where an earlier study left something else in this job's directory."""
+        """Raise `UserError` if an earlier study left another run in this job's directory."""
         try:
             self.open_run()
         except UserError as error:
             raise UserError(f"{self.path}: {error}; choose another --out") from None
 
     def result(self) -> dict[str, Any] | None:
-        """Return its evaluation; None where it is not trained to the end, or not evaluated by this protocol."""
+        """Return the evaluation, or None if the run is not finished, or not evaluated by this protocol."""
         try:
             run = self.open_run()
             found = run.evaluation()
@@ -93,13 +95,13 @@ class Job:
         )
 
     def to_json(self) -> str:
-        """One line, for another process."""
+        """Return the job as one line of JSON, for another process."""
         protocol = [self.protocol.samplers, self.protocol.extractor, self.protocol.count]
         return json.dumps([self.row, str(self.path), self.config.to_dict(), self.preset, protocol])
 
     @classmethod
     def from_json(cls, text: str) -> "Job":
-        """Read what ``to_json`` wrote."""
+        """Return the job of a line that `to_json` wrote."""
         row, path, config, preset, (samplers, extractor, count) = json.loads(text)
         protocol = Protocol(samplers and tuple(samplers), extractor, count)
         return cls(row, Path(path), Config.from_dict(config), preset, protocol)

@@ -1,7 +1,7 @@
-"""What each study compares: its rows are differences from one common configuration.
+"""The rows of each study, which are differences from one common configuration.
 
-A row's configuration is the recipe, then the study's own defaults, then what the user sets for all rows, then what
-makes the row what it is.
+A row's configuration is the recipe, changed by the study's own defaults, then by what the user sets for all rows, then
+by the changes of the row.
 """
 
 import re
@@ -22,7 +22,7 @@ _VAE = {"model.name": "vae", "model.critic": False}
 _GAMIX = {"model.name": "gamix", "loss.moments": "means", "loss.momentum": None}
 _LEARNED = {"loss.mae_weight": None, "loss.scale": "learned"}
 _RUNNING = {"loss.momentum": 0.99}
-# Of the recipe gamix-two-stage: a start for CPUs, where the paper trains for 800 epochs.
+# As in the recipe gamix-two-stage: few epochs, for CPUs. The paper trains for 800.
 _SECOND_STAGE = {"epochs": 60, "learning_rate": 5e-4, "halve_every": 20, "width": 512}
 
 
@@ -30,9 +30,9 @@ class Row(NamedTuple):
     """One row of a study.
 
     Attributes:
-        name: Of its runs, and in the table.
-        changes: What makes it differ from the others, by dotted key.
-        value: What it has of the number that the study varies, where it is one.
+        name: The name of the row, in the table and in the names of its runs.
+        changes: The settings in which the row differs, by dotted key.
+        value: The value of the setting that the study varies, if it is a number.
     """
 
     name: str
@@ -42,15 +42,14 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """One question.
+    """One question and the rows that answer it.
 
     Attributes:
-        question: In words.
-        rows: Makes the rows, from the data sources that the user names.
-        varied: The setting that the rows vary, where it is one number.
-        defaults: What the study sets in the recipe.
-        second_stage: Whether each run has a second stage, that of the recipe ``gamix-two-stage`` where its own has
-            none.
+        question: The question in words.
+        rows: A function from the data sources that the user names to the rows.
+        varied: The setting that the rows vary, if it is a number.
+        defaults: The settings of the recipe that the study changes.
+        second_stage: Whether each run has a second stage, as in the recipe `gamix-two-stage` if its own has none.
     """
 
     question: str
@@ -97,7 +96,7 @@ def _datasets(sources: Sequence[str]) -> list[Row]:
 
 
 def _short(source: str) -> str:
-    """``idx:/data/fashion`` is ``fashion``; of TFDS the whole name, whose last part may be a size."""
+    """Return `fashion` for `idx:/data/fashion`; for TFDS the whole name, whose last part may be a size."""
     kind, _, rest = source.rpartition(":")
     name = rest if kind == "tfds" else Path(rest).name
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "data"
@@ -120,10 +119,10 @@ STUDIES: dict[str, Study] = {
 
 
 def select_rows(name: str, sources: Sequence[str] = (), wanted: Sequence[str] | None = None) -> list[Row]:
-    """Return the rows of a study, all or those ``wanted``.
+    """Return the rows of a study, all or those `wanted`.
 
     Raises:
-        UserError: Where a wanted row does not exist, or the number of sources does not go with the study.
+        UserError: If a wanted row does not exist, or the study takes another number of sources.
     """
     if name != "cross-dataset" and len(sources) > 1:
         raise UserError(f"--data: expected one source for {name}, got {len(sources)}; cross-dataset compares several")
@@ -146,13 +145,13 @@ def plan_jobs(
     """Resolve a study: one job for each row and seed.
 
     Args:
-        name: Of the study.
-        rows: Its rows.
-        out: Directory of the study.
+        name: The name of the study.
+        rows: The rows of the study.
+        out: The directory of the study.
         preset: The recipe.
-        common: What the user sets for all rows, by dotted key.
-        protocol: How each run is evaluated.
-        seeds: Runs of each row, with seeds upwards from the recipe's or that in ``common``.
+        common: The settings that the user makes for all rows, by dotted key.
+        protocol: The protocol by which each run is evaluated.
+        seeds: The number of runs of each row, with seeds upwards from that of the recipe or of `common`.
 
     Raises:
         UserError: If `common` sets what every row sets itself or none reads, or a configuration is contradictory.

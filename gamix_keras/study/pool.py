@@ -1,11 +1,11 @@
-"""Jobs, some at a time, each in a process of its own; on one machine, or on several that share a folder.
+"""Jobs in parallel, each in a process of its own, on one machine or on several that share a folder.
 
-Why no Optuna, KerasTuner or Ray: a study is a fixed list of runs with checkpoints of their own, so all that is missing
-is that no two machines work at the same run. The system's file locks do that with nothing to install or to keep
-running, on one disk as on NFS, and a lock ends with its process however it dies. Optuna was tried: its queue wants a
-database between machines, holds a killed run back until its heartbeats are missed, and takes a run twice where two
-machines start together. KerasTuner fits the models itself, beside a chief process; Ray wants a cluster. Where a shared
-file system has no locks, give each machine ``--rows`` of its own.
+Why not Optuna, KerasTuner or Ray? A study is a fixed list of runs with checkpoints of their own. All it needs is that
+no two machines work on the same run. The system's file locks do that with nothing to install or to keep running, on a
+local disk and on NFS, and a lock ends with its process, however that dies. Optuna was tried: between machines its queue
+needs a database, it holds a killed run back until heartbeats are missed, and it takes a run twice if two machines start
+at the same time. KerasTuner fits the models itself and needs a chief process; Ray needs a cluster. If a shared file
+system has no locks, give each machine `--rows` of its own.
 """
 
 import os
@@ -28,17 +28,17 @@ Report = Callable[[Job, str | None], None]
 
 
 def run_jobs(jobs: Sequence[Job], report: Report, at_once: int = 1) -> None:
-    """Train and evaluate runs. One that fails does not stop the others; what runs stops with this process.
+    """Train and evaluate runs. A failure does not stop the others; all running jobs stop with this process.
 
-    Jobs that another process works at are waited for.
+    Jobs that another process works on are waited for.
 
     Args:
-        jobs: What is to do.
-        report: Called in this thread as each job ends, with its failure in one line, or None.
-        at_once: How many run at the same time.
+        jobs: The jobs to run.
+        report: Called in this thread when a job ends, with its failure in one line, or None.
+        at_once: The number of jobs to run at the same time.
     """
     left = list(jobs)
-    # Left from the inside out: processes are told to stop before the threads that wait for them are waited for.
+    # On exit the processes are stopped first, because the pool waits for threads that wait for them.
     with ThreadPoolExecutor(at_once) as pool, _processes() as start:
         while left:
             waiting = {pool.submit(run_job, job, start): job for job in left}
@@ -57,7 +57,7 @@ def run_jobs(jobs: Sequence[Job], report: Report, at_once: int = 1) -> None:
 
 @contextmanager
 def _processes() -> Iterator[Start]:
-    """Yield what starts a worker; those that still run at the end are stopped."""
+    """Yield a function that starts a worker; stop the workers that still run at the end."""
     started = []
 
     def start(job: Job, log: TextIO) -> subprocess.Popen:
@@ -66,7 +66,7 @@ def _processes() -> Iterator[Start]:
         streams = {"stdin": subprocess.PIPE, "stdout": log, "stderr": subprocess.STDOUT}
         process = subprocess.Popen(command, text=True, env=environment, **streams)
         started.append(process)
-        with suppress(BrokenPipeError):  # it has ended already; its exit code tells
+        with suppress(BrokenPipeError):  # the worker has ended already; its exit code says why
             process.stdin.write(job.to_json() + "\n")
             process.stdin.flush()
         return process
@@ -80,10 +80,10 @@ def _processes() -> Iterator[Start]:
 
 
 def run_job(job: Job, start: Start) -> str | None:
-    """Run one job to its end; returns its failure in one line, or None.
+    """Run one job to its end and return its failure in one line, or None.
 
     Raises:
-        files.Locked: Where another process works at it.
+        files.Locked: If another process works on it.
     """
     path = log_of(job)
     with files.locked(path.with_suffix(".lock")), open(path, "a", encoding="utf-8") as log:
@@ -94,8 +94,10 @@ def run_job(job: Job, start: Start) -> str | None:
 
 
 def _failure(code: int, log: Path) -> str | None:
+    if code == -signal.SIGKILL:
+        return "ended by SIGKILL; out of memory?"
     if code < 0:
-        return f"ended by {signal.Signals(-code).name}" + ("; out of memory?" if -code == signal.SIGKILL else "")
+        return f"ended by {signal.Signals(-code).name}"
     if code:
         lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         return lines[-1].strip() if lines else f"ended with code {code}"
@@ -103,5 +105,5 @@ def _failure(code: int, log: Path) -> str | None:
 
 
 def log_of(job: Job) -> Path:
-    """The file that a job prints to."""
+    """Return the file that a job prints to."""
     return job.path.parent.parent / "logs" / f"{job.name}.log"

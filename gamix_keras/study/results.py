@@ -1,4 +1,4 @@
-"""The numbers of a study: of each run, of each row over its seeds, as a file, a table and figures."""
+"""The results of a study: the numbers of each run, and of each row over its seeds, as a file, a table and figures."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from gamix_keras.study.job import Job
 from gamix_keras.study.plan import STUDIES, Row
 
 CONFIDENCE = 0.95
-# The order of columns and lines, where evaluations have their names sorted.
+# The order of columns and lines; in evaluations names are sorted.
 _DRAWN = ("reconstruction", "prior", "gaussian", "mixture", "second_stage", "best")
 _COLUMNS = {"psnr": ("PSNR, dB", ".2f"), "mse": ("MSE", ".5f"), "active_units": ("active units", ".1f")}
 Numbers = dict[str, float]
@@ -22,7 +22,7 @@ Points = Mapping[str, Mapping[str, plots.Point]]
 
 
 def measures_of(result: Mapping[str, Any]) -> Numbers:
-    """The numbers of one evaluation that a study compares; distances are called ``frechet/SAMPLER``."""
+    """Return the numbers of an evaluation that a study compares; distances are named `frechet/SAMPLER`."""
     scores = result["reconstruction"]
     numbers = {"psnr": scores["psnr"], "mse": scores["mse"], "active_units": result["latents"]["active_units"]}
     numbers["frechet/reconstruction"] = scores["frechet"]["value"]
@@ -31,7 +31,7 @@ def measures_of(result: Mapping[str, Any]) -> Numbers:
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """Mean, number of seeds, and half of Student's 95 % interval of the mean, t s / sqrt(n), from two seeds on."""
+    """Return the mean, the number of seeds, and from two seeds on half of Student's 95 % interval, t s / sqrt(n)."""
     found: Mean = {"mean": float(np.mean(values)), "seeds": len(values)}
     if len(values) > 1:
         quantile = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1)
@@ -40,7 +40,7 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 
 def summarise(runs: Iterable[Numbers]) -> dict[str, Mean]:
-    """The mean of each number over the runs of a row; ``frechet/best`` is that of the sampler with the lowest."""
+    """Return the mean of each number over the runs of a row; `frechet/best` is of the sampler with the lowest."""
     runs = list(runs)
     if not runs:
         return {}
@@ -53,15 +53,15 @@ def summarise(runs: Iterable[Numbers]) -> dict[str, Mean]:
 def write_results(
     name: str, out: Path, rows: Sequence[Row], jobs: Sequence[Job], failures: Mapping[str, str], pictures: bool
 ) -> None:
-    """Write ``study.json`` and ``table.md`` from the runs that are finished, and figures.
+    """Write `study.json` and `table.md` from the runs that are finished, and figures.
 
     Args:
-        name: Of the study.
-        out: Its directory.
-        rows: Its rows.
-        jobs: All of its jobs.
-        failures: What went wrong with a job, by the job's name.
-        pictures: Whether the figures are drawn too, which takes a second.
+        name: The name of the study.
+        out: The directory of the study.
+        rows: The rows of the study.
+        jobs: All jobs of the study.
+        failures: The failures of jobs, by the job's name.
+        pictures: Whether to draw the figures too, which takes a second.
     """
     found = {job.name: job.result() for job in jobs}
     runs = {key: measures_of(result) for key, result in found.items() if result}
@@ -95,7 +95,7 @@ def _runs(row: Row, jobs: Sequence[Job], runs: Mapping[str, Numbers], failures: 
 
 
 def _table(by_row: Means, label: str) -> list[str]:
-    """Markdown, aligned so that it reads as plain text too."""
+    """Return the lines of a Markdown table, aligned to be readable as plain text too."""
     drawn = _distances(by_row)
     short = label.partition("-")[0]
     columns = {**_COLUMNS, **{name: (f"{short} {name.removeprefix('frechet/')}", ".2f") for name in drawn}}

@@ -1,4 +1,4 @@
-"""A whole study, from wherever it is to its table."""
+"""A whole study, started or resumed, to its table."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -22,18 +22,18 @@ def run_study(
     """Run the jobs that are not finished, and write the results after each.
 
     Args:
-        name: Of the study.
-        out: Its directory.
-        rows: Its rows.
-        jobs: What ``plan_jobs`` made of them.
-        at_once: How many run at the same time.
-        say: Called with a line as each job ends.
+        name: The name of the study.
+        out: The directory of the study.
+        rows: The rows of the study.
+        jobs: The jobs of the rows, from `plan_jobs`.
+        at_once: The number of jobs to run at the same time.
+        say: Called with a line when a job ends.
 
     Returns:
-        What went wrong, by the name of the job.
+        The failures by the name of the job.
 
     Raises:
-        UserError: Where the directory holds another study, or the same one with other settings.
+        UserError: If the directory holds another study, or the same one with other settings.
     """
     _check(name, out, jobs)
     left = [job for job in jobs if job.result() is None]

@@ -1,7 +1,7 @@
-"""The process of one job: ``python -m gamix_keras.study.worker``, with the job as the first line of its input.
+"""The process of one job: `python -m gamix_keras.study.worker`, with the job as the first line of its input.
 
-A process for each run gives its memory back, and lets every run have its own backend. It ends with the process that
-started it: its input ends then.
+With a process for each run, memory is freed after it, and every run may have its own backend. The worker ends with the
+process that started it, because its input ends then.
 """
 
 import os
@@ -14,20 +14,20 @@ from gamix_keras.study.job import Job
 
 
 def work(job: Job) -> None:
-    """Train and evaluate a run, from wherever it is."""
+    """Train and evaluate a run, from its newest checkpoint if it has one."""
     from gamix_keras import evaluation, metrics
     from gamix_keras.runs import session
 
     run, asked = job.open_run(), job.protocol
     settings = evaluation.Settings(samplers=asked.samplers, extractor=asked.extractor, count=asked.count)
-    # Made to be thrown away: weights that are missing are told before hours of training, not after.
+    # Raises before hours of training, rather than after, if the extractor's weights are missing.
     metrics.feature_extractor(asked.extractor)
     session.train(run, verbose=2)
     evaluation.evaluate(run, settings, lambda line: print(f"{line} ...", flush=True))
 
 
 def main() -> int:
-    """Do the job; the last line that is printed tells what went wrong, if anything."""
+    """Run the job and return the exit code; if it fails, the last printed line says why."""
     job = Job.from_json(sys.stdin.readline())
     threading.Thread(target=_end_with_input, daemon=True).start()
     try:
