@@ -91,11 +91,10 @@ def _warmup(config: Config, steps: int) -> list[WeightSchedule]:
 
 def _late_critic(config: Config, steps: int) -> list[WeightSchedule]:
     """The schedule of the adversarial term; the critic itself trains from the first step, so that it is warm."""
-    loss, whole = config.loss, steps * config.training.epochs
-    given = (loss.adversarial_start, loss.adversarial_ramp)
-    if not config.has_critic or not any(given):
+    loss = config.in_steps(steps).loss
+    delay, length = round(loss.adversarial_start), round(loss.adversarial_ramp)
+    if not config.has_critic or not (delay or length):
         return []
-    delay, length = (round(time if time >= 1 else time * whole) for time in given)
     return [WeightSchedule("adversarial_weight_variable", Schedule(loss.adversarial_weight, length, delay=delay))]
 
 

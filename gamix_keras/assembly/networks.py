@@ -1,6 +1,7 @@
 """From a configuration to encoder, decoder and critic."""
 
 import importlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,10 +21,6 @@ def _class(path: str) -> type[keras.Model]:
 _CLASSES = {path: _class(path) for row in NETWORKS.values() for path in (row.encoder, row.decoder)}
 
 
-def _shape(config: Config) -> tuple[int, int, int]:
-    return (config.data.image_size, config.data.image_size, config.data.channels)
-
-
 def build_encoder(config: Config) -> keras.Model:
     """Build the encoder, images to [mean, log_var]."""
     row = NETWORKS[config.model.network]
@@ -39,7 +36,11 @@ def build_decoder(config: Config) -> keras.Model:
 
 def _arguments(config: Config, own: Mapping[str, str]) -> dict[str, Any]:
     row = NETWORKS[config.model.network]
-    common = {"image_shape": _shape(config), "latent_dim": config.model.latent_dim, "dtype": config.training.precision}
+    common = {
+        "image_shape": config.data.image_shape,
+        "latent_dim": config.model.latent_dim,
+        "dtype": config.training.precision,
+    }
     names = {name: name for name in row.settings} | dict(own)
     return common | row.fixed | {argument: getattr(config.model, name) for name, argument in names.items()}
 
@@ -48,10 +49,10 @@ def build_critic(config: Config) -> keras.Model | None:
     """Build the critic, or return None if the configuration has none."""
     if not config.has_critic:
         return None
-    model, size = config.model, config.data.image_size
+    model, (height, width, _) = config.model, config.data.image_shape
     widths = (model.critic_width,) * 3 + (max(1, model.critic_width // 2),) * 2
     # Three halvings, as far as the size allows: 28 pixels can be halved twice.
-    strides = [2 if i < 3 and size % 2 ** (i + 1) == 0 else 1 for i in range(len(widths))]
+    strides = [2 if i < 3 and math.gcd(height, width) % 2 ** (i + 1) == 0 else 1 for i in range(len(widths))]
     options = {"norm": model.critic_norm, "spectral_norm": model.critic_spectral_norm}
     options |= {"dtype": config.training.precision, **NETWORKS[model.network].critic}
-    return PatchGANCritic(_shape(config), widths, strides, **options)
+    return PatchGANCritic(config.data.image_shape, widths, strides, **options)

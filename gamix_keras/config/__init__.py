@@ -26,6 +26,7 @@ from gamix_keras.config.setting import (
     parse_value,
     setting,
     shown,
+    sides,
     value_kinds,
 )
 from gamix_keras.config.sources import SOURCE_KINDS, SourceKind, source_words
@@ -57,6 +58,7 @@ __all__ = [
     "setting",
     "settings",
     "shown",
+    "sides",
     "source_words",
     "value_kinds",
 ]

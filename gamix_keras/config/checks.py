@@ -1,5 +1,6 @@
 """What only several settings together can get wrong; each check says how to put it right."""
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from gamix_keras.config.catalogue import LIKELIHOODS, NETWORKS, OBJECTIVES, Divisor
@@ -19,22 +20,43 @@ def check_together(config: Config) -> None:
         check(config)
 
 
+def check_asked(config: Config, changed: Collection[str]) -> None:
+    """Check what nobody should ask for now, though the files of older runs may hold it.
+
+    Args:
+        config: The configuration with the changes.
+        changed: The keys that are changed.
+
+    Raises:
+        UserError: If `training.keep_best=val_loss` would compare epochs whose losses mean different things.
+    """
+    decisive = {"training.keep_best", "model.name", "model.critic", "loss.warmup"}
+    if config.training.keep_best != "val_loss" or decisive.isdisjoint(changed):
+        return
+    wanted = "val_elbo, val_psnr or val_reconstruction"
+    if config.has_critic:
+        _refuse("training.keep_best", f"{wanted} with a critic, whose term is part of val_loss", config)
+    if config.loss.warmup:
+        _refuse("training.keep_best", f"{wanted} with loss.warmup, whose weight is part of val_loss", config)
+
+
 def _refuse(key: str, wanted: str, config: Config) -> None:
     raise UserError(f"{key}: expected {wanted}, got {shown(config.get(key))}")
 
 
 def _image_size(config: Config) -> None:
-    _check_divides("data.image_size", NETWORKS[config.model.network].size, config)
+    height, width, _ = config.data.image_shape
+    _check_divides("data.image_size", (height, width), NETWORKS[config.model.network].size, config)
 
 
 def _width(config: Config) -> None:
     for divisor in NETWORKS[config.model.network].width:
-        _check_divides("model.width", divisor, config)
+        _check_divides("model.width", (config.model.width,), divisor, config)
 
 
-def _check_divides(key: str, divisor: Divisor, config: Config) -> None:
+def _check_divides(key: str, sizes: Iterable[int], divisor: Divisor, config: Config) -> None:
     number, meaning = divisor(config.model)
-    if config.get(key) % number:
+    if any(size % number for size in sizes):
         _refuse(key, f"a multiple of {meaning} for model.network={config.model.network}", config)
 
 

@@ -8,11 +8,12 @@ can read a configuration before it chooses the backend.
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gamix_keras.config.catalogue import LIKELIHOODS, NETWORKS, OBJECTIVES, SCALES
-from gamix_keras.config.checks import check_together
+from gamix_keras.config.checks import check_asked, check_together
 from gamix_keras.config.reading import described, is_read
 from gamix_keras.config.setting import (
     Condition,
@@ -22,6 +23,7 @@ from gamix_keras.config.setting import (
     declared,
     parse_value,
     setting,
+    sides,
     value_kinds,
 )
 from gamix_keras.config.sources import source_words
@@ -44,7 +46,9 @@ class DataConfig:
     """Which images are read, and how they are prepared."""
 
     source: str = setting("faces", source_words(), resumable=True)
-    image_size: int = setting(64, "side of the square images in pixels", low=4, high=4096)
+    image_size: int | str = setting(
+        64, "side of square images in pixels, or height x width: 64x48", low=4, high=4096, sides=True
+    )
     channels: int = setting(3, "1 for grey, 3 for colour", low=1, high=3)
     count: int | None = setting(None, "use at most this many images (faces: draw this many)", low=2, high=10**9)
     validation: str | None = setting(None, "source of the held-out images; none splits data.source", resumable=True)
@@ -54,6 +58,11 @@ class DataConfig:
     max_broken: float = setting(
         0.05, "share of unreadable files that is skipped by name", low=0, high=1, resumable=True
     )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """The shape (H, W, C) of the images."""
+        return (*sides(self.image_size), self.channels)
 
 
 @dataclass(frozen=True)
@@ -106,10 +115,10 @@ class LossConfig:
     adversarial: str = setting("bce", "adversarial loss", choices=("bce", "hinge", "least_squares"))
     adversarial_weight: float = setting(100.0, "weight of the adversarial term", low=0)
     adversarial_start: float = setting(
-        0.0, "steps before it sets in; below 1: share of the training", low=0, needs=_CRITIC
+        0.0, "steps before it sets in; below 1: share of the training", low=0, needs=_CRITIC, share=True
     )
     adversarial_ramp: float = setting(
-        0.0, "steps of its rise after that; below 1: share of the training", low=0, needs=_CRITIC
+        0.0, "steps of its rise after that; below 1: share of the training", low=0, needs=_CRITIC, share=True
     )
     adaptive_weight: bool = setting(False, "also weigh it by the ratio of gradients at the decoder's last kernel")
     critic_weight: float = setting(1.0, "weight of the critic's own loss", low=0)
@@ -229,18 +238,42 @@ class Config:
         return dataclasses.asdict(self)
 
     def updated(self, values: Mapping[str, Value]) -> "Config":
-        """Return a copy with the dotted keys of `values` replaced, all at once."""
-        return _build({**self.flat(), **{known_key(key): value for key, value in values.items()}})
+        """Return a copy with the dotted keys of `values` replaced, all at once.
+
+        Raises:
+            UserError: If a key or a value is wrong, or two values contradict each other.
+        """
+        config = self._with(values)
+        check_asked(config, [key for key, value in values.items() if value != self.get(key)])
+        return config
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> "Config":
-        """Build a configuration from nested values; what is missing keeps its default."""
-        return cls().updated(flatten(values))
+        """Build a configuration from nested values, of an older run perhaps; what is missing keeps its default.
+
+        Raises:
+            UserError: As `updated`, but for what is only refused to who asks for it now.
+        """
+        return cls()._with(flatten(values))
+
+    def _with(self, values: Mapping[str, Value]) -> "Config":
+        return _build({**self.flat(), **{known_key(key): value for key, value in values.items()}})
+
+    def in_steps(self, steps: int, epochs: int | None = None) -> "Config":
+        """Return a copy in which what is given as a share of the training is a number of steps.
+
+        Args:
+            steps: Steps of an epoch.
+            epochs: Epochs of the training that is shared; None takes `training.epochs`.
+        """
+        whole = steps * (epochs or self.training.epochs)
+        shares = [key for key, entry in settings().items() if entry.metadata["share"] and 0 < self.get(key) < 1]
+        return self.updated({key: float(round(self.get(key) * whole)) for key in shares})
 
     @property
     def pixels(self) -> int:
         """The number of values of one image, P = H * W * C."""
-        return self.data.image_size**2 * self.data.channels
+        return math.prod(self.data.image_shape)
 
     @property
     def likelihood_scale(self) -> float | str:
@@ -292,10 +325,20 @@ def _build(flat: Mapping[str, Value]) -> Config:
     for key, value in flat.items():
         section, _, name = key.rpartition(".")
         target = parts.setdefault(section, {}) if section else parts
-        target[name] = float(value) if _wants_float(key, value) else value
+        target[name] = _typed(key, value)
     types_of = {entry.name: entry.type for entry in dataclasses.fields(Config)}
     built = {name: types_of[name](**value) for name, value in parts.items() if isinstance(value, dict)}
     return Config(**{**parts, **built})
+
+
+def _typed(key: str, value: Value) -> Value:
+    """Return a value in its one form: a float if the setting is one, `64` for the size `64x64`."""
+    if _wants_float(key, value):
+        return float(value)
+    if isinstance(value, str) and settings()[key].metadata["sides"]:
+        height, _, width = value.partition("x")
+        return int(height) if height == width and height.isdecimal() else value
+    return value
 
 
 def _wants_float(key: str, value: Value) -> bool:

@@ -7,6 +7,7 @@ a union of them with or without `None`) and its metadata drive everything else.
 import dataclasses
 import difflib
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ _KIND_NAMES = {
     str: "text",
     types.NoneType: "none",
 }
+_SIDES = re.compile(r"[1-9][0-9]{0,8}x[1-9][0-9]{0,8}")
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -62,6 +64,8 @@ def setting(
     below: float | None = None,
     resumable: bool = False,
     needs: Condition | None = None,
+    share: bool = False,
+    sides: bool = False,
 ) -> dataclasses.Field:
     """Declare one setting.
 
@@ -73,9 +77,19 @@ def setting(
         above, below: Exclusive bounds of a number.
         resumable: Whether it may change when a run is resumed.
         needs: Without which it does nothing; what the rows of `catalogue` say need not be said again.
+        sides: Whether a text is HEIGHTxWIDTH, two whole numbers within the bounds.
+        share: Whether a number below 1 is a share of the whole training, and any other a number of steps.
     """
     limits = {"low": low, "high": high, "above": above, "below": below}
-    metadata = {"help": help, "choices": choices, "resumable": resumable, "needs": needs, **limits}
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "resumable": resumable,
+        "needs": needs,
+        "share": share,
+        "sides": sides,
+        **limits,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -99,6 +113,14 @@ def shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def sides(size: int | str) -> tuple[int, int]:
+    """Return height and width of a size: `64` is 64 x 64, `"64x48"` 64 high and 48 wide."""
+    if isinstance(size, int):
+        return size, size
+    height, width = size.split("x")
+    return int(height), int(width)
+
+
 def value_kinds(entry: dataclasses.Field) -> tuple[type, ...]:
     """Return the plain types that a setting may have, `NoneType` among them."""
     return typing.get_args(entry.type) or (entry.type,)
@@ -112,6 +134,8 @@ def expected(entry: dataclasses.Field) -> str:
 def _expected_kind(kind: type, metadata: Mapping) -> str:
     if kind is str and metadata["choices"]:
         return "one of " + ", ".join(metadata["choices"])
+    if kind is str and metadata["sides"]:
+        return "HEIGHTxWIDTH"
     bounds = _bounds(metadata) if kind in (int, float) else ""
     return f"{_KIND_NAMES[kind]} {bounds}".rstrip()
 
@@ -160,6 +184,8 @@ def check_value(key: str, value: Value, entry: dataclasses.Field) -> None:
 
 def _allowed(value: Value, metadata: Mapping) -> bool:
     if isinstance(value, str):
+        if metadata["sides"]:
+            return _SIDES.fullmatch(value) is not None and all(_within(side, metadata) for side in sides(value))
         return not metadata["choices"] or value in metadata["choices"]
     return value is None or isinstance(value, bool) or _within(value, metadata)
 

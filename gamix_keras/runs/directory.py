@@ -22,12 +22,12 @@ import shutil
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gamix_keras import files
-from gamix_keras.config import Config, UserError, Value, settings
+from gamix_keras.config import Config, UserError, Value, flatten, settings
 from gamix_keras.runs import checkpoints, provenance
 from gamix_keras.runs.checkpoints import Checkpoint
 
@@ -142,6 +142,10 @@ class Run(Stage):
     config: Config
     preset: str | None = None
     chosen: str = LATEST
+    # What is a share of the training in `config`, in steps of the training as it was first planned.
+    in_steps: Mapping[str, Value] = field(default_factory=dict)
+    # The epochs that a share refers to if it is not recorded; None: those of `config`.
+    planned_epochs: int | None = field(default=None, compare=False)
 
     @classmethod
     def create(cls, path: str | os.PathLike, config: Config, preset: str | None = None) -> "Run":
@@ -168,7 +172,9 @@ class Run(Stage):
         if not _is_run(path):
             raise UserError(f"RUN: expected a run directory (one with config.json), got {path}")
         written = _read_config(path)
-        return cls(path, Config.from_dict(written.get("config", {})), written.get("preset"))
+        config, in_steps = Config.from_dict(written.get("config", {})), flatten(written.get("in_steps", {}))
+        config.updated(in_steps)  # refuses what is no setting
+        return cls(path, config, written.get("preset"), in_steps=in_steps, planned_epochs=config.training.epochs)
 
     def at(self, chosen: str | int) -> "Run":
         """Return this run with another checkpoint to load.
@@ -232,6 +238,21 @@ class Run(Stage):
         to_come = key.startswith("second_stage.") and self.second_stage.latest_checkpoint()[1] is None
         return to_come or settings()[key].metadata["resumable"]
 
+    def planned(self, steps: int) -> "Run":
+        """Return this run with its shares of the training in steps, so that more epochs do not move them.
+
+        Args:
+            steps: Steps of an epoch.
+        """
+        planned = self.scheduled.in_steps(steps, self.planned_epochs)
+        changed = {key: value for key, value in planned.flat().items() if value != self.config.get(key)}
+        return replace(self, in_steps=changed)
+
+    @property
+    def scheduled(self) -> Config:
+        """The configuration that the callbacks follow: with steps in place of the shares that were recorded."""
+        return self.config.updated(self.in_steps)
+
     def begin_session(self, from_epoch: int, from_step: int = 0) -> None:
         """Write ``config.json``, with the settings as they are now and one more session.
 
@@ -243,8 +264,8 @@ class Run(Stage):
         """
         earlier = _read_config(self.path).get("sessions") if _is_run(self.path) else []
         sessions = [*(earlier if isinstance(earlier, list) else []), provenance.session(from_epoch)]
-        values = {"preset": self.preset, "config": self.config.to_dict(), "sessions": sessions}
-        files.write_json(self.path / "config.json", values)
+        recorded = {"preset": self.preset, "config": self.config.to_dict(), "in_steps": dict(self.in_steps)}
+        files.write_json(self.path / "config.json", {**recorded, "sessions": sessions})
         self.rewind(from_epoch)
         self._rewind_bad_steps(from_epoch, from_step)
         if from_epoch < self.config.training.epochs and self.second_stage.path.exists():

@@ -121,13 +121,13 @@ def follow() -> None:
     devices.leave()
 
 
-def _train_along(values: dict, *progress: int) -> None:
+def _train_along(values: dict, planned_epochs: int | None, *progress: int) -> None:
     config = Config.from_dict(values)
     with devices.scope(config.training.devices):
         data = assembly.build_data(config, *progress)
         model = assembly.build_model(config)
         devices.share(model)
         # Pictures are drawn here too: what one process of JAX's computes, all must.
-        callbacks = assembly.build_callbacks(config, data, None)
+        callbacks = assembly.build_callbacks(config.in_steps(data.steps, planned_epochs), data, None)
         callbacks += assembly.build_guard(config, data, lambda row: None, progress[1])
         fit_epochs(config, data, model, progress, callbacks)

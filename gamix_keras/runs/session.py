@@ -90,10 +90,11 @@ def prepare(run: Run) -> Session | None:
         with run.locked():  # told now rather than when everything is built
             pass
     with devices.scope(run.config.training.devices):
-        devices.tell((run.config.to_dict(), done, checkpoint.step))  # before anything that all must build together
+        # Before anything that all must build together.
+        devices.tell((run.scheduled.to_dict(), run.planned_epochs, done, checkpoint.step))
         data = assembly.build_data(run.config, start_epoch=done, start_step=checkpoint.step)
         model = _model(run, file)
-    return Session(run, done, data, model, checkpoint.step)
+    return Session(run.planned(data.steps), done, data, model, checkpoint.step)
 
 
 def _model(run: Run, file: Path | None) -> keras.Model:
@@ -166,7 +167,7 @@ def _callbacks(
     return [
         EpochHistory(record),
         *shown,
-        *assembly.build_callbacks(run.config, session.data, run.samples),
+        *assembly.build_callbacks(run.scheduled, session.data, run.samples),
         *guards,
         *assembly.build_tensorboard(run.config, run.tensorboard, run.samples),
         StepCheckpoint(save, every, minutes, session.step, stopping),

@@ -99,6 +99,35 @@ def test_a_mistake_is_told_in_one_line(assignment):
     assert "\n" not in str(caught.value)
 
 
+BEST = "training.keep_best: expected val_elbo, val_psnr or val_reconstruction with "
+MOVING = {
+    "training.keep_best=val_loss": f"{BEST}a critic, whose term is part of val_loss, got val_loss",
+    "training.keep_best=val_loss loss.adversarial_start=0.5": f"{BEST}a critic",
+    "training.keep_best=val_loss model.name=vae loss.warmup=2": f"{BEST}loss.warmup, whose weight is part of val_loss",
+    "training.keep_best=val_loss model.critic=false loss.warmup=2 loss.warmup_shape=cyclical": f"{BEST}loss.warmup",
+}
+
+
+@pytest.mark.parametrize("assignments", MOVING)
+def test_val_loss_does_not_choose_the_best_epoch_while_its_weights_move(assignments):
+    with pytest.raises(UserError) as caught:
+        changed(*assignments.split())
+    assert str(caught.value).startswith(MOVING[assignments])
+
+
+def test_val_loss_may_choose_if_it_means_the_same_in_every_epoch():
+    config = changed("training.keep_best=val_loss", "model.name=vae")
+    with pytest.raises(UserError, match="training.keep_best: expected val_elbo"):
+        config.updated({"loss.warmup": 2.0})
+    for name in ("val_elbo", "val_psnr", "val_reconstruction"):
+        changed(f"training.keep_best={name}", "loss.warmup=2")
+
+
+def test_an_older_run_that_kept_the_best_val_loss_can_be_opened_and_extended():
+    written = {"training": {"keep_best": "val_loss"}, "loss": {"warmup": 2.0}}
+    assert Config.from_dict(written).updated({"training.epochs": 20}).training.keep_best == "val_loss"
+
+
 @pytest.mark.parametrize("assignments", TOGETHER)
 def test_a_contradiction_is_told_in_one_line(assignments):
     with pytest.raises(UserError) as caught:
