@@ -52,7 +52,7 @@ class Loop(NamedTuple):
 def faces(config: Config) -> np.ndarray:
     """Return a batch of drawn faces in [-1, 1]."""
     size, part = config.training.batch_size, config.data
-    source = open_source("faces", image_size=part.image_size, channels=part.channels, count=max(2, size))
+    source = open_source("faces", image_size=part.image_shape[:2], channels=part.channels, count=max(2, size))
     return (source.load(np.arange(size)) / 127.5 - 1.0).astype("float32")
 
 
@@ -198,7 +198,7 @@ def compare_losses(preset: str, changes: dict[str, Any], precisions: list[str], 
 
 def _losses(config: Config, steps: int) -> np.ndarray:
     part, size = config.data, config.training.batch_size
-    source = open_source("faces", image_size=part.image_size, channels=part.channels, count=size * steps)
+    source = open_source("faces", image_size=part.image_shape[:2], channels=part.channels, count=size * steps)
     model, losses = assembly.build_model(config), []
 
     def note(batch: int, logs: dict[str, float]) -> None:

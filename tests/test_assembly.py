@@ -7,6 +7,7 @@ from tiny import TINY
 
 from gamix_keras import assembly, plots
 from gamix_keras.config import Config, UserError, settings
+from gamix_keras.config.catalogue import NETWORKS
 from gamix_keras.config.presets import load_preset, preset_names
 from gamix_keras.losses import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
 from gamix_keras.models import GAMIXVAE, VAE
@@ -79,6 +80,16 @@ def test_settings_of_the_critic_reach_it():
 @pytest.mark.parametrize(("size", "patches"), [(28, 7), (32, 4), (36, 9)])
 def test_the_critic_halves_as_often_as_the_size_allows(size, patches):
     assert assembly.build_critic(tiny(data__image_size=size)).output_shape == (None, patches, patches, 1)
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize("network", NETWORKS)
+def test_networks_of_images_that_are_not_square(network):
+    smaller = {"model__patch": 4, "model__units": 8} if network in ("transformer", "infogan") else {}
+    config = tiny(model__network=network, model__heads=2, data__image_size="16x24", **smaller)
+    encoder, decoder = assembly.build_encoder(config), assembly.build_decoder(config)
+    assert (encoder.input_shape, decoder.output_shape) == ((None, 16, 24, 3),) * 2
+    assert assembly.build_critic(config).output_shape == (None, 2, 3, 1)
 
 
 def callbacks(steps=100, **values):

@@ -49,7 +49,7 @@ def open_source(config: Config, split: str) -> data.Source:
     part = config.data
     return data.open_source(
         part.source,
-        image_size=part.image_size,
+        image_size=part.image_shape[:2],
         channels=part.channels,
         split=split,
         validation=part.validation,
@@ -101,7 +101,7 @@ def open_image(config: Config, name: str) -> np.ndarray:
         UserError: Where there is no such image.
     """
     if not name.startswith(HELD_OUT):
-        return data.to_unit_range(data.load_image(name, config.data.image_size, config.data.channels))
+        return data.to_unit_range(data.load_image(name, config.data.image_shape[:2], config.data.channels))
     source, number = open_source(config, "validation"), name.removeprefix(HELD_OUT)
     if not number.isdecimal() or int(number) >= len(source):
         raise UserError(f"IMAGE: expected {HELD_OUT}N with N from 0 to {len(source) - 1}, got {name}")

@@ -113,11 +113,11 @@ def shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def sides(size: int | str) -> tuple[int, int]:
-    """Return height and width of a size: `64` is 64 x 64, `"64x48"` 64 high and 48 wide."""
+def sides(size: int | str | tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of a size: `64` is 64 x 64, `"64x48"` and `(64, 48)` are 64 high and 48 wide."""
     if isinstance(size, int):
         return size, size
-    height, width = size.split("x")
+    height, width = size.split("x") if isinstance(size, str) else size
     return int(height), int(width)
 
 

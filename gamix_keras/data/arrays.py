@@ -53,11 +53,10 @@ class ArraySource(Source):
 
     def load(self, indices: np.ndarray) -> np.ndarray:
         """Return the images of `indices`, by the rules of `decoding`."""
-        size, _, channels = self.image_shape
         images = self._images[self._positions[indices]]
         if self._to_bytes is not None:
             images = self._to_bytes(images)
-        return fit_images(with_channels(np.ascontiguousarray(images), channels), size)
+        return fit_images(with_channels(np.ascontiguousarray(images), self.image_shape[2]), self.image_shape[:2])
 
 
 def numbered(name: str, count: int) -> list[str]:

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import numpy as np
 
-from gamix_keras.config import UserError
+from gamix_keras.config import UserError, sides
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def split_key(path: str) -> tuple[Path, str]:
 class Options:
     """How a source is read; the arguments of `open_source` that every kind of source understands."""
 
-    image_size: int
+    image_size: int | tuple[int, int]
     channels: int = 3
     seed: int = 0
     count: int | None = None
@@ -53,7 +53,7 @@ class Options:
     max_broken: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.image_size < 1:
+        if min(sides(self.image_size)) < 1:
             raise UserError(f"image_size: expected at least 1, got {self.image_size}")
         if self.channels not in (1, 3):
             raise UserError(f"channels: expected 1 (grey) or 3 (colour), got {self.channels}")
@@ -67,7 +67,7 @@ class Options:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of every image."""
-        return (self.image_size, self.image_size, self.channels)
+        return (*sides(self.image_size), self.channels)
 
 
 class Source(ABC):

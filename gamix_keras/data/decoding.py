@@ -27,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image, ImageOps
 
-from gamix_keras.config import UserError
+from gamix_keras.config import UserError, sides
 from gamix_keras.data import picture_formats
 
 MAX_FILE_BYTES = 2**28
@@ -36,13 +36,21 @@ _TOGETHER_BYTES = 2**22
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 _XMP = ("xmp", "XML:com.adobe.xmp")
 
+# The side of a square image, or (H, W).
+Size = int | tuple[int, int]
+
 
 class BrokenImage(ValueError):
     """An image that cannot be read; the text is the reason."""
 
 
-def load_image(path: str | os.PathLike, image_size: int, channels: int = 3) -> np.ndarray:
-    """Read one image file as bytes (image_size, image_size, channels), by the rules of this module.
+def load_image(path: str | os.PathLike, image_size: Size, channels: int = 3) -> np.ndarray:
+    """Read one image file as bytes (H, W, channels), by the rules of this module.
+
+    Args:
+        path: The file.
+        image_size: The side of a square image, or (H, W).
+        channels: 1 (grey) or 3 (colour).
 
     Raises:
         UserError: If it cannot be read, with its name and the reason.
@@ -93,7 +101,7 @@ def check_size(size: int) -> None:
         raise BrokenImage(f"{size} bytes, above the limit of {MAX_FILE_BYTES}")
 
 
-def decode_image(data: bytes, image_size: int, channels: int) -> np.ndarray:
+def decode_image(data: bytes, image_size: Size, channels: int) -> np.ndarray:
     """Decode a file's bytes by the rules of this module.
 
     Raises:
@@ -102,7 +110,7 @@ def decode_image(data: bytes, image_size: int, channels: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=picture_formats.formats()) as picture:
             _refuse_bomb(picture)
-            picture.draft("L" if channels == 1 else "RGB", (image_size, image_size))
+            picture.draft("L" if channels == 1 else "RGB", sides(image_size)[::-1])
             return fit_picture(_upright(picture), image_size, channels)
     except Image.UnidentifiedImageError:
         raise BrokenImage(f"not an image that can be read ({picture_formats.in_words()})") from None
@@ -130,29 +138,30 @@ def _refuse_bomb(picture: Image.Image) -> None:
         raise BrokenImage(f"{picture.width} x {picture.height} pixels, above the limit of {limit}")
 
 
-def fit_picture(picture: Image.Image, image_size: int, channels: int) -> np.ndarray:
-    """Convert, crop and resize an opened picture to bytes (image_size, image_size, channels)."""
+def fit_picture(picture: Image.Image, image_size: Size, channels: int) -> np.ndarray:
+    """Convert, crop and resize an opened picture to bytes (H, W, channels)."""
+    height, width = sides(image_size)
     picture, mode = _opaque(picture), "L" if channels == 1 else "RGB"
     if picture.mode != mode:  # `convert` would copy it
         picture = picture.convert(mode)
-    picture = picture.resize(
-        (image_size, image_size), Image.Resampling.BICUBIC, box=centre_box(picture.height, picture.width)
-    )
-    return np.asarray(picture, np.uint8).reshape(image_size, image_size, channels)
+    box = centre_box(picture.height, picture.width, (height, width))
+    picture = picture.resize((width, height), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(picture, np.uint8).reshape(height, width, channels)
 
 
-def fit_images(images: np.ndarray, image_size: int) -> np.ndarray:
-    """Crop and resize byte images (n, h, w, 1 or 3), as `fit_picture` does, to (n, size, size, 1 or 3)."""
+def fit_images(images: np.ndarray, image_size: Size) -> np.ndarray:
+    """Crop and resize byte images (n, h, w, 1 or 3), as `fit_picture` does, to (n, H, W, 1 or 3)."""
     count, height, width, channels = images.shape
-    left, top, right, bottom = centre_box(height, width)
-    if right - left == image_size:
+    size = sides(image_size)
+    left, top, right, bottom = centre_box(height, width, size)
+    if (bottom - top, right - left) == size:
         return images[:, top:bottom, left:right]
-    fitted = np.empty((count, image_size, image_size, channels), np.uint8)
+    fitted = np.empty((count, *size, channels), np.uint8)
     together = max(1, min(-(-count // THREADS), _TOGETHER_BYTES // (height * width * channels)))
     parts = [slice(first, first + together) for first in range(0, count, together)]
 
     def fit_part(part: slice) -> None:
-        fitted[part] = _fit_together(images[part], image_size)
+        fitted[part] = _fit_together(images[part], size)
 
     list(_threads().map(fit_part, parts))
     return fitted
@@ -163,22 +172,23 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, "gamix-keras-fit")
 
 
-def _fit_together(images: np.ndarray, image_size: int) -> np.ndarray:
+def _fit_together(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize images in two calls of Pillow: the rows of all, one below the other, and the columns of all, side by side.
 
     Pillow resizes rows, then columns, with whole bytes between, so the numbers are those of one image at a time; and
     it lets other threads run the whole time, where calls of a few microseconds each would wait for one another.
     """
-    left, top, right, bottom = centre_box(*images.shape[1:3])
+    rows, columns = size
+    left, top, right, bottom = centre_box(*images.shape[1:3], size)
     # Rows that none of the result draws on are left out: a bicubic filter reaches two pixels of the result's beyond it.
-    reach = math.ceil(2 * max(1, (bottom - top) / image_size)) + 1
+    reach = math.ceil(2 * max(1, (bottom - top) / rows)) + 1
     first = max(0, top - reach)
     images, top, bottom = images[:, first : bottom + reach], top - first, bottom - first
     count, height, width, channels = images.shape
-    below = _resize(images.reshape(-1, width, channels), (image_size, count * height), (left, 0, right, count * height))
-    beside = below.reshape(count, height, image_size, channels).transpose(1, 0, 2, 3).reshape(height, -1, channels)
-    both = _resize(beside, (count * image_size, image_size), (0, top, count * image_size, bottom))
-    return both.reshape(image_size, count, image_size, channels).transpose(1, 0, 2, 3)
+    below = _resize(images.reshape(-1, width, channels), (columns, count * height), (left, 0, right, count * height))
+    beside = below.reshape(count, height, columns, channels).transpose(1, 0, 2, 3).reshape(height, -1, channels)
+    both = _resize(beside, (count * columns, rows), (0, top, count * columns, bottom))
+    return both.reshape(rows, count, columns, channels).transpose(1, 0, 2, 3)
 
 
 def _resize(image: np.ndarray, size: tuple[int, int], box: tuple[int, int, int, int]) -> np.ndarray:
@@ -199,8 +209,14 @@ def _opaque(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
 
 
-def centre_box(height: int, width: int) -> tuple[int, int, int, int]:
-    """Return (left, top, right, bottom) of the largest centred square; an odd margin is larger after it."""
-    side = min(height, width)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
+def centre_box(height: int, width: int, size: tuple[int, int] = (1, 1)) -> tuple[int, int, int, int]:
+    """Return (left, top, right, bottom) of the largest centred box with the proportions of `size`, (H, W).
+
+    An odd margin is larger after it.
+    """
+    if height * size[1] <= width * size[0]:
+        rows, columns = height, max(1, height * size[1] // size[0])
+    else:
+        rows, columns = max(1, width * size[0] // size[1]), width
+    left, top = (width - columns) // 2, (height - rows) // 2
+    return left, top, left + columns, top + rows

@@ -118,12 +118,11 @@ class EncodedSource(Source):
 
     def _decode_together(self, files: Sequence[bytes | BrokenImage]) -> list[tuple[list[int], np.ndarray]]:
         """Decode the JPEG files that share a size by TensorFlow, and return slots with their images."""
-        size, _, channels = self.image_shape
         blocks = []
         for reduction, slots in self._of_one_size(files):
             try:
-                decoded = jpeg_decoder(reduction, channels)([files[slot] for slot in slots])
-                blocks.append((slots, fit_images(decoded, size)))
+                decoded = jpeg_decoder(reduction, self.image_shape[2])([files[slot] for slot in slots])
+                blocks.append((slots, fit_images(decoded, self.image_shape[:2])))
             except Exception:  # TensorFlow does not say which file it was; Pillow will
                 continue
         return blocks
@@ -136,14 +135,14 @@ class EncodedSource(Source):
             header = plain_header(data) if isinstance(data, bytes) else None
             if header is not None:
                 groups.setdefault((header.height, header.width), []).append(slot)
-                reductions[header.height, header.width] = header.reduction(self.image_shape[0])
+                reductions[header.height, header.width] = header.reduction(self.image_shape[:2])
         yield from ((reductions[size], slots) for size, slots in groups.items() if len(slots) >= _TOGETHER)
 
     def _decode_one(self, data: bytes | BrokenImage) -> Loaded:
         if isinstance(data, BrokenImage):
             return data
         try:
-            return decode_image(data, self.image_shape[0], self.image_shape[2])
+            return decode_image(data, self.image_shape[:2], self.image_shape[2])
         except BrokenImage as error:
             return error
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from gamix_keras.config import sides
+
 _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = b"\xff\xd9"
 _APP1 = 0xE1
@@ -34,9 +36,10 @@ class Header(NamedTuple):
         coded = self.frame in _HUFFMAN_FRAMES and self.precision == 8 and self.components in (1, 3)
         return within and coded and self.upright
 
-    def reduction(self, image_size: int) -> int:
+    def reduction(self, image_size: int | tuple[int, int]) -> int:
         """Return by how much the decoder may shrink the image: the largest of 1, 2, 4, 8 that leaves the size."""
-        fits = min(self.height, self.width) // image_size
+        height, width = sides(image_size)
+        fits = min(self.height // height, self.width // width)
         return max(scale for scale in (1, 2, 4, 8) if scale <= max(1, fits))
 
 

@@ -41,7 +41,7 @@ KINDS: dict[str, Callable[[str, Options], Splits]] = {
 def open_source(
     spec: str,
     *,
-    image_size: int,
+    image_size: int | tuple[int, int],
     channels: int = 3,
     split: str = "train",
     validation: str | None = None,
@@ -59,7 +59,7 @@ def open_source(
 
     Args:
         spec: What the user calls the source, see `gamix_keras.config.SOURCE_KINDS`.
-        image_size: H = W of the images.
+        image_size: The side of square images, or (H, W).
         channels: 1 (grey) or 3 (colour).
         split: `"train"` or `"validation"`.
         validation: Source of the validation images: its own validation split if it has one, else all its images.

@@ -136,7 +136,7 @@ def _open_held_out(run: Run, settings: Settings) -> data.Source:
     if spec is None:
         source = assembly.open_source(run.config, "validation")
     else:
-        shape = {"image_size": part.image_size, "channels": part.channels, "max_broken": part.max_broken}
+        shape = {"image_size": part.image_shape[:2], "channels": part.channels, "max_broken": part.max_broken}
         source = data.open_source(spec, split="validation", validation=spec, seed=run.config.seed, **shape)
     if len(source) < FEWEST_IMAGES:
         expected = f"at least {FEWEST_IMAGES} held-out images"

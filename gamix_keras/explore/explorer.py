@@ -123,7 +123,7 @@ class Explorer:
             UserError: If they are not an image, with the reason.
         """
         try:
-            return decode_image(data, self.image_shape[0], self.image_shape[-1])
+            return decode_image(data, self.image_shape[:2], self.image_shape[-1])
         except BrokenImage as error:
             raise UserError(f"This file cannot be read as an image: {error}.") from None
 

@@ -37,8 +37,7 @@ def held_out_images(run: Run, count: int = HELD_OUT, say: Callable[[str], None] 
             return source.draw(count, run.config.seed)
     except UserError as error:
         say(f"no held-out images to choose from: {error}")
-        size = run.config.data.image_size
-        return np.zeros((0, size, size, run.config.data.channels), "uint8")
+        return np.zeros((0, *run.config.data.image_shape), "uint8")
 
 
 def first_sampler(run: Run) -> str:

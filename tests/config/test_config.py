@@ -33,6 +33,15 @@ def test_values_have_the_declared_types():
     assert isinstance(config.loss.beta, float)
 
 
+def test_images_need_not_be_square():
+    config = changed("data.image_size=64x48", "loss.mae_weight=100")
+    assert (config.data.image_size, config.data.image_shape) == ("64x48", (64, 48, 3))
+    assert (config.pixels, config.likelihood_scale) == (64 * 48 * 3, 64 * 48 * 3 / 100)
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert changed("data.image_size=32x32").data.image_size == 32
+    assert Config().data.image_shape == (64, 64, 3)
+
+
 def test_whole_json_numbers_are_accepted_for_floats():
     assert isinstance(Config.from_dict({"loss": {"scale": 2}}).loss.scale, float)
 
@@ -67,7 +76,11 @@ MISTAKES = {
     "loss.scale=0": "loss.scale: expected a number above 0 or one of learned, optimal, per_pixel, got 0.0",
     "loss.scale=learnt": "(did you mean 'learned'?)",
     "loss.momentum=1": "loss.momentum: expected a number of at least 0 and below 1 or none, got 1.0",
-    "data.image_size=50": "data.image_size: expected a multiple of 2^model.stages = 16 for model.network=convnet, got",
+    "data.image_size=50": "data.image_size: expected a multiple of 2^model.stages = 16 for",
+    "data.image_size=64x": "data.image_size: expected a whole number from 4 to 4096 or HEIGHTxWIDTH, got '64x'",
+    "data.image_size=64x2": "data.image_size: expected a whole number from 4 to 4096 or HEIGHTxWIDTH, got '64x2'",
+    "data.image_size=64x50": "data.image_size: expected a multiple of 2^model.stages = 16 for",
+    "data.image_size=50x64": "data.image_size: expected a multiple of 2^model.stages = 16 for",
     "training.batch_size=1": "training.batch_size: expected at least 2",
     "model.width": "--set expects KEY=VALUE, got 'model.width'",
     "seed=-1": "seed: expected a whole number from 0 to",

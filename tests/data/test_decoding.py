@@ -221,3 +221,15 @@ def test_load_image_names_the_file(tmp_path):
     np.testing.assert_array_equal(load_image(tmp_path / "a.png", 8), np.asarray(SOLID))
     with pytest.raises(UserError, match=r"b\.png: No such file"):
         load_image(tmp_path / "b.png", 8)
+
+
+@pytest.mark.parametrize("size", [(6, 12), (12, 6), (10, 3)])
+def test_images_that_are_not_square_keep_their_proportions(size):
+    """The largest centred box of the wanted proportions, resized as Pillow resizes it, alone and in a batch."""
+    images = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), np.uint8)
+    boxes = {(6, 12): (0, 2, 30, 17), (12, 6): (10, 0, 20, 20), (10, 3): (12, 0, 18, 20)}
+    assert centre_box(20, 30, size) == boxes[size]
+    for image, fitted in zip(images, fit_images(images, size), strict=True):
+        wanted = Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC, box=boxes[size])
+        np.testing.assert_array_equal(fitted, wanted)
+        np.testing.assert_array_equal(decode_image(encoded(Image.fromarray(image), "PNG"), size, 3), wanted)

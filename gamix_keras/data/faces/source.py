@@ -7,6 +7,7 @@ import numpy as np
 
 from gamix_keras.config import UserError
 from gamix_keras.data.base import Options, Source
+from gamix_keras.data.decoding import fit_images
 from gamix_keras.data.faces.factors import sample_factors
 from gamix_keras.data.faces.render import render
 from gamix_keras.data.pixels import with_channels
@@ -27,7 +28,7 @@ def face_splits(path: str, options: Options) -> dict[str, Callable[[], Source]]:
     """
     if path:
         raise UserError(f"data source: expected faces, without a path, got faces:{path}")
-    if options.image_size < SMALLEST:
+    if min(options.image_shape[:2]) < SMALLEST:
         raise UserError(f"image_size: expected at least {SMALLEST} for drawn faces, got {options.image_size}")
     count = options.count or COUNT
     if count > VALIDATION_START:
@@ -57,7 +58,8 @@ class FacesSource(Source):
         return FacesSource(self._options, self._numbers[positions])
 
     def load(self, indices: np.ndarray) -> np.ndarray:
-        """Draw the faces of ``indices``."""
-        size, _, channels = self.image_shape
-        images = render({name: values[indices] for name, values in self._factors.items()}, size)
-        return with_channels(images, channels)
+        """Draw the faces of `indices`."""
+        height, width, channels = self.image_shape
+        images = render({name: values[indices] for name, values in self._factors.items()}, max(height, width))
+        # The middle of a square picture, if the images are not square.
+        return with_channels(fit_images(images, (height, width)), channels)
