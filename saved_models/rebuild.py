@@ -1,6 +1,7 @@
 """Train the model `faces` of the package, measure it, and write its directory.
 
     python saved_models/rebuild.py --out saved_models/faces
+    python saved_models/rebuild.py --out saved_models/faces --measure
 
     OUT/README.md, samples.jpg         what it is and how good
     OUT/config.json, history.jsonl, evaluation.json
@@ -34,6 +35,11 @@ def main(arguments: list[str] | None = None) -> None:
     from gamix_keras.config import parse_assignments
 
     args = _parser().parse_args(arguments)
+    if args.measure:
+        released = Run.open(args.out)
+        measure(released, args.count)
+        describe(released)
+        return
     preset = load_preset(PRESET)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(args.run or Path(scratch, "run"))
@@ -41,7 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
         run = Run.open(path) if path.exists() else Run.create(path, preset.config.updated(changes), preset.name)
         train(run, verbose=2)
         released = release(run, Path(args.out))
-    measure_and_export(released, args.count)
+    measure(released, args.count)
+    export(released)
     describe(released)
 
 
@@ -50,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", metavar="DIR", required=True, help="directory of the model, which is replaced")
     parser.add_argument("--run", metavar="RUN", help="keep the training run here, or resume the one that is here")
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", default=[], help="change settings of the training")
+    parser.add_argument("--measure", action="store_true", help="measure and describe what is in DIR; train nothing")
     parser.add_argument("--count", type=int, help="images to measure with, at most (default: that of `evaluate`)")
     return parser
 
@@ -78,13 +86,18 @@ def _bare(model: Any) -> Any:
     return bare
 
 
-def measure_and_export(run: Any, count: int | None) -> None:
-    """Fit the samplers, write `evaluation.json` and the SavedModel."""
+def measure(run: Any, count: int | None) -> None:
+    """Fit the samplers, and write `evaluation.json`."""
     from gamix_keras.evaluation import Settings, evaluate
-    from gamix_keras.export.run import export_run
 
     evaluate(run, Settings() if count is None else Settings(count=count), print)
     shutil.rmtree(run.path / "evaluation")
+
+
+def export(run: Any) -> None:
+    """Write the SavedModel."""
+    from gamix_keras.export.run import export_run
+
     export_run(run.path, out=run.path, version=1)
 
 
@@ -123,11 +136,13 @@ def _scores(result: dict[str, Any]) -> dict[str, Any]:
         "latents": latents["latent_dim"],
         "active": latents["active_units"],
         "kl": latents["kl"],
+        "floor": f"{result['real']['images']:,} held-out images against as many {result['real']['against']}",
     }
 
 
 def _rows(result: dict[str, Any], distances: dict[str, float]) -> str:
-    rows = {"(reconstructions)": result["reconstruction"]["frechet"]["value"], **distances}
+    real, decoded = (result[name]["frechet"]["value"] for name in ("real", "reconstruction"))
+    rows = {"(real images)": real, "(reconstructions)": decoded, **distances}
     return "\n".join(f"| {name} | {value:.2f} |" for name, value in rows.items())
 
 
