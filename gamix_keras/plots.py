@@ -197,15 +197,6 @@ def lines_png(
     return _chart(draw, title, x_label)
 
 
-def bars_png(edges: Sequence[float], heights: Sequence[float], title: str, x_label: str) -> bytes:
-    """Draw a histogram of N bars between N + 1 finite edges."""
-
-    def draw(axes: "Axes") -> None:
-        axes.bar(edges[:-1], heights, np.diff(edges), align="edge", color=COLOURS[0])
-
-    return _chart(draw, title, x_label)
-
-
 def groups_png(series: Mapping[str, Mapping[str, Point]], title: str) -> bytes:
     """Draw a group of dots for each category, one dot for each series, with their intervals.
 

@@ -93,13 +93,6 @@ def test_a_line_on_a_logarithmic_axis_is_straight():
     assert max(slopes) < -0.999
 
 
-def test_bars_are_as_wide_as_their_bins():
-    picture = opened(plots.bars_png([0.0, 1.0, 4.0], [1, 0], "title", "x"))
-    blue = (picture == [47, 109, 179]).all(axis=-1).any(axis=0).sum()
-    both = opened(plots.bars_png([0.0, 1.0, 4.0], [1, 1], "title", "x"))
-    assert (both == [47, 109, 179]).all(axis=-1).any(axis=0).sum() > 3 * blue
-
-
 def test_groups_and_sweeps_show_every_series():
     groups = {"prior": {"vae": (3.0, 0.5), "gamix": (2.0, 0.0)}, "mixture": {"gamix": (1.0, 0.2)}}
     sweep = {"prior": [(1e-4, 3.0, 0.1), (1.0, 2.0, 0.0)], "mixture": [(1e-4, 2.0, 0.1), (1.0, 1.0, 0.0)]}

@@ -12,15 +12,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from gamix_keras import assembly, data, files, gaussian, latent_space, plots
+from gamix_keras import assembly, data, files, latent_space, plots
 from gamix_keras.config import UserError
 from gamix_keras.evaluation import floor, html, measures
-from gamix_keras.metrics.latent_statistics import HISTOGRAM_EDGES
-from gamix_keras.runs import Run
+from gamix_keras.runs import Run, sampling
+from gamix_keras.samplers import Sampler, principal_axes
 
-_LOOKED_AT = 64  # held-out images behind the choice of latents
+_LOOKED_AT = 64  # held-out images behind the axes, if no Gaussian is fitted
 _ROWS, _WALKS, _STEPS = 6, 4, 8
-_LARGEST_SCALE = 20.0  # sigmas, as in the paper's variants
+_DEVIATIONS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # of q(z) along an axis
 _NOT_A_TERM = ("epoch", "seconds")
 _TERMS = {
     "loss": "what is minimised",
@@ -132,31 +132,42 @@ def _pictures(run: Run, model: keras.Model) -> Iterator[str]:
     except UserError as error:
         yield html.section("Pictures", html.paragraph(f"The run's held-out images could not be read: {error}"))
         return
-    shown = images[: assembly.SHOWN_IMAGES]
+    shown, (name, sampler) = images[: assembly.SHOWN_IMAGES], _best_sampler(run, model)
     rows = {
         "original": shown,
         "reconstruction": keras.ops.convert_to_numpy(model.reconstruct(shown)),
-        "prior": latent_space.draw(model, len(shown), run.config.seed),
+        name: latent_space.draw(model, len(shown), run.config.seed, sampler=sampler),
     }
-    caption = "Held-out images, the same decoded from their posterior means, and decoded draws of N(0, I)."
+    caption = f"Held-out images, the same decoded from their posterior means, and new images (sampler {name})."
     yield html.section("Reconstructions", html.picture(plots.rows_png(rows), caption))
-    yield _variants(model, images)
+    yield _variants(run, model, images)
     if len(images) > 1:
         yield _transitions(model, images)
 
 
-def _variants(model: keras.Model, images: np.ndarray) -> str:
-    mean, log_var = model.encode(images)
-    kl = keras.ops.convert_to_numpy(gaussian.kl_to_standard(mean, log_var)).mean(axis=0)
-    dims = [int(d) for d in np.argsort(-kl, kind="stable")[:_ROWS]]
-    sigma = np.exp(0.5 * keras.ops.convert_to_numpy(log_var)[0, dims])
-    scale = float(min(_LARGEST_SCALE, max(2.0, 2.0 * np.rint(1.0 / np.median(sigma)))))
-    deltas = [scale * step for step in (-1.0, -0.5, 0.0, 0.5, 1.0)]
-    variants = latent_space.traverse(model, images[0], dims, deltas)
-    rows = {f"z_{d}, KL {kl[d]:.2g}": row for d, row in zip(dims, variants, strict=True)}
-    caption = "One held-out image with one latent moved at a time, by multiples of its own sigma; the latents with the "
-    caption += "largest KL."
-    labels = [f"{delta:+g} sigma" if delta else "0" for delta in deltas]
+def _best_sampler(run: Run, model: keras.Model) -> tuple[str, Sampler]:
+    """Return the sampler that measured best, or the prior if that one is not fitted to this checkpoint."""
+    name = sampling.choose(run).name
+    if name in sampling.FITTED and not sampling.is_fitted(run, name):
+        name = "prior"
+    return name, sampling.sampler_of(run, model, name)
+
+
+def _variants(run: Run, model: keras.Model, images: np.ndarray) -> str:
+    """One image moved along the axes in which q(z) is widest, so that each row shows what the data vary in."""
+    if sampling.is_fitted(run, "gaussian"):
+        axes, fitted_to = sampling.sampler_of(run, model, "gaussian").principal_axes(), "the training images"
+    else:
+        posteriors = (keras.ops.convert_to_numpy(part) for part in model.encode(images))
+        axes, fitted_to = principal_axes(*posteriors), f"{len(images)} held-out images"
+    numbers = range(min(_ROWS, model.latent_dim))
+    variants = latent_space.traverse_axes(model, images[0], axes, list(numbers), _DEVIATIONS)
+    rows = {f"axis {i + 1}, std {axes.std[i]:.2g}": variants[i] for i in numbers}
+    caption = (
+        f"One held-out image moved along the principal axes of q(z) of {fitted_to}, the widest first, by multiples "
+    )
+    caption += "of q(z)'s standard deviation along each."
+    labels = [f"{deviation:+g} std" if deviation else "0" for deviation in _DEVIATIONS]
     return html.section("Variants", html.picture(plots.rows_png(rows, labels), caption))
 
 
@@ -178,15 +189,14 @@ def _latents(result: dict[str, Any] | None) -> Iterator[str]:
     place = range(1, latents["latent_dim"] + 1)
     spectrum = {f"of {name}": (place, values) for name, values in latents["singular_values"].items()}
     kl = {"KL": (place, sorted(latents["kl_per_dimension"], reverse=True))}
-    counts = latents["posterior_variance_counts"]
-    beyond = f"{counts[-1] / sum(counts):.1%} lie beyond {HISTOGRAM_EDGES[-2]:g}"
+    variance = {"sigma^2": (place, sorted(latents["posterior_variance"]))}
     charts = {
         "Singular values of z ~ q(z) and of the posterior means; all 1 for the prior.": plots.lines_png(
             spectrum, "Spectrum of q(z)", "direction", log=min(min(y) for _, y in spectrum.values()) > 0
         ),
         "KL to the prior of each latent, the largest first.": plots.lines_png(kl, "KL per latent, nats", "latent"),
-        f"Of all images and latents: near 0 informative, near 1 superfluous; {beyond}.": plots.bars_png(
-            HISTOGRAM_EDGES[:-1], counts[:-1], "Posterior variances", "sigma^2"
+        "Mean posterior variance of each latent: near 0 informative, near 1 superfluous.": plots.lines_png(
+            variance, "Posterior variance per latent", "latent", log=True
         ),
     }
     yield html.section(

@@ -37,6 +37,7 @@ def test_without_an_evaluation(run):
     assert "Run a<b>&c" in reader.text
     assert all(name in reader.text for name in ("Reconstructions", "Variants", "Transitions", "Curves"))
     assert "Samplers compared" not in reader.text
+    assert "principal axes of q(z) of 25 held-out images" in reader.text and "(sampler prior)" in reader.text
 
 
 def test_with_an_evaluation_everything_is_inside(run, tmp_path):
@@ -49,6 +50,11 @@ def test_with_an_evaluation_everything_is_inside(run, tmp_path):
     # Four sheets, three pictures, three charts of latents, two curves; nothing is loaded from elsewhere.
     assert len(reader.loaded) == 12
     assert all(link.startswith("data:image/png;base64,") for link in reader.loaded)
+    # Axes and new images are those of the samplers that the evaluation fitted.
+    assert "principal axes of q(z) of the training images" in reader.text
+    best = min(("prior", "gaussian"), key=lambda name: run.evaluation()["samplers"][name]["frechet"]["value"])
+    assert f"new images (sampler {best})" in reader.text
+    assert "Real images: 25 held-out images against" in reader.text
 
 
 def test_an_evaluation_of_an_earlier_checkpoint_is_named(run, tmp_path):
