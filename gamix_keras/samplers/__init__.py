@@ -1,4 +1,4 @@
-"""Samplers: approximations of the aggregate posterior q(z) that new latents are drawn from."""
+"""Samplers: approximations of the aggregate posterior q(z), from which new latents are drawn."""
 
 from gamix_keras.samplers.axes import PrincipalAxes, axes_of, principal_axes
 from gamix_keras.samplers.base import Sampler, truncate

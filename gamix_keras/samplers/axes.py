@@ -8,12 +8,12 @@ from gamix_keras.samplers.posteriors import Posteriors, total_moments
 
 
 class PrincipalAxes(NamedTuple):
-    """What `principal_axes` returns; z = center + delta std[i] axes[i] is delta sigmas along axis i.
+    """The principal axes of q(z): z = center + delta std[i] axes[i] is delta standard deviations along axis i.
 
     Attributes:
-        center: the mean of q(z), shape (D,), float32.
-        axes: one axis a row, of unit length, the widest first, shape (D, D), float32.
-        std: standard deviation of q(z) along each axis, shape (D,), float32, falling.
+        center: The mean of q(z), (D,), float32.
+        axes: One axis per row, of unit length, the widest first, (D, D), float32.
+        std: The standard deviation of q(z) along each axis, (D,), float32, in falling order.
     """
 
     center: np.ndarray
@@ -22,22 +22,22 @@ class PrincipalAxes(NamedTuple):
 
 
 def principal_axes(mean: np.ndarray, log_var: np.ndarray | None = None) -> PrincipalAxes:
-    """Eigenvectors and root eigenvalues of the total covariance Cov(mean) + diag E[exp(log_var)] of q(z).
+    """Return eigenvectors and root eigenvalues of the total covariance Cov(mean) + diag E[exp(log_var)] of q(z).
 
-    The sign of an axis is free; it is chosen so that the largest entry of each is positive.
+    The sign of an axis is arbitrary; here the largest entry of each is positive.
 
     Args:
-        mean: posterior means, shape (N, D), or plain latents.
-        log_var: posterior log-variances, shape (N, D), or None.
+        mean: Posterior means (N, D), or plain latents.
+        log_var: Posterior log-variances (N, D), or None for plain latents.
 
     Raises:
-        ValueError: where shapes do not fit, or a number is NaN or infinite.
+        ValueError: If shapes do not match, or a number is NaN or infinite.
     """
     return axes_of(*total_moments(Posteriors(mean, log_var)))
 
 
 def axes_of(center: np.ndarray, covariance: np.ndarray) -> PrincipalAxes:
-    """The principal axes of a distribution with mean (D,) and covariance (D, D), as those of `principal_axes`."""
+    """Return the principal axes of a distribution with mean (D,) and covariance (D, D), see `principal_axes`."""
     values, columns = np.linalg.eigh(covariance)
     axes = columns.T[::-1]
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)

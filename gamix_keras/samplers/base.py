@@ -1,4 +1,4 @@
-"""What every sampler of latents is: a deterministic map from standard normal noise to latents.
+"""The base of every sampler of latents: a deterministic map from standard normal noise to latents.
 
 Symbols: eps is noise, standard normal, of shape (B, noise_dim); z is a latent, float32 (B, D); T is the temperature.
 """
@@ -13,29 +13,29 @@ from keras import ops
 from gamix_keras.samplers.posteriors import Posteriors
 
 Tensor = Any
-# Rows that `sample` maps at once: bounds the memory of a mixture with many components.
+# The rows that `sample` maps at once, which bounds the memory of a mixture with many components.
 _ROWS = 4096
 _FAR = 5.0
 
 
 class Sampler(keras.layers.Layer):
-    """An approximation of q(z) that latents are drawn from.
+    """An approximation of q(z), from which latents are drawn.
 
-    `sampler(eps)` maps noise to latents in backend operations only, and its parameters are variables that training
-    does not move: so a sampler is saved with Keras, is the same on every backend, and becomes part of an exported
-    graph, which draws the noise itself. A subclass gives `transform`, and `fit` where it has something to fit,
-    and builds itself in its constructor.
+    `sampler(eps)` maps noise to latents in backend operations only, and its parameters are variables that are not
+    trained. A sampler is therefore saved with Keras, is the same on every backend, and becomes part of an exported
+    graph, which draws the noise itself. A subclass defines `transform`, and `fit` if it has something to fit, and
+    builds itself in its constructor.
 
     **Temperature** T >= 0 scales all noise but that which chooses a component: T = 0 gives the mean (of the
-    component), T = 1 the fitted distribution, smaller T safer and less varied images.
+    component), T = 1 the fitted distribution, a smaller T cleaner and less varied images.
     **Truncation** t > 0 draws each noise value from the standard normal restricted to [-t, t], before the
     temperature is applied; see `truncate`.
 
     Args:
-        latent_dim: D.
+        latent_dim: The number of latents D.
 
     Raises:
-        ValueError: where `latent_dim` is not a positive whole number.
+        ValueError: If `latent_dim` is not a positive whole number.
     """
 
     def __init__(self, latent_dim: int, **kwargs: Any) -> None:
@@ -46,50 +46,50 @@ class Sampler(keras.layers.Layer):
 
     @property
     def scaled_dim(self) -> int:
-        """Noise values per latent that temperature and truncation act on."""
+        """The number of noise values per latent that temperature and truncation act on."""
         return self.latent_dim
 
     @property
     def noise_dim(self) -> int:
-        """Standard normal values per latent: the `scaled_dim`, and those which choose a component."""
+        """The number of noise values per latent: the `scaled_dim`, and those that choose a component."""
         return self.scaled_dim
 
     @property
     def is_fitted(self) -> bool:
-        """Whether it holds a distribution to sample from."""
+        """Whether there is a distribution to sample from."""
         return True
 
     def parameter(self, name: str, shape: tuple[int, ...]) -> keras.Variable:
-        """Creates a variable of the distribution, zero until it is fitted."""
+        """Create a variable of the distribution, zero until it is fitted."""
         return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
 
     def fit(self, latents: Posteriors | np.ndarray, seed: int = 0) -> "Sampler":
-        """Fits the distribution to posteriors, or to plain latents (N, D); the same seed gives the same fit.
+        """Fit the distribution to posteriors, or to plain latents (N, D). The same seed gives the same fit.
 
         Raises:
-            ValueError: where a number is NaN or infinite, or the shape does not fit.
+            ValueError: If a number is NaN or infinite, or the shape does not match.
         """
         raise NotImplementedError(f"{type(self).__name__} has nothing to fit.")
 
     def transform(self, eps: Tensor, choice: Tensor) -> Tensor:
-        """Maps noise, with temperature and truncation applied, to latents.
+        """Map noise, to which temperature and truncation are applied, to latents.
 
         Args:
-            eps: shape (B, scaled_dim).
-            choice: untouched noise that chooses a component, shape (B, noise_dim - scaled_dim).
+            eps: The noise (B, scaled_dim).
+            choice: Standard normal noise (B, noise_dim - scaled_dim) that chooses a component.
 
         Returns:
-            Shape (B, D).
+            Latents (B, D).
         """
         raise NotImplementedError
 
     def call(self, noise: Tensor, temperature: Any = 1.0, truncation: Any = None) -> Tensor:
-        """Maps standard normal noise (B, noise_dim) to latents (B, D).
+        """Map standard normal noise (B, noise_dim) to latents (B, D).
 
         Args:
-            noise: float32; B may be unknown in a graph.
-            temperature: T, a number or a scalar tensor.
-            truncation: t, a number or a scalar tensor, or None for no truncation.
+            noise: The noise, float32; B may be unknown in a graph.
+            temperature: The temperature T, a number or a scalar tensor.
+            truncation: The bound t, a number or a scalar tensor, or None for no truncation.
         """
         eps, choice = noise[:, : self.scaled_dim], noise[:, self.scaled_dim :]
         if truncation is not None:
@@ -97,25 +97,25 @@ class Sampler(keras.layers.Layer):
         return self.transform(ops.cast(temperature, "float32") * eps, choice)
 
     def compute_output_shape(self, noise_shape: tuple, *_: Any, **__: Any) -> tuple:
-        """(B, D)."""
+        """Return (B, D)."""
         return (noise_shape[0], self.latent_dim)
 
     def sample(
         self, count: int, seed: int | None = None, temperature: float = 1.0, truncation: float | None = None
     ) -> np.ndarray:
-        """Draws latents; the same seed gives the same ones, and more of them begin with fewer.
+        """Draw latents. The same seed gives the same latents; a larger count adds to them.
 
         Args:
-            count: how many, at least 1.
-            seed: None for another draw each time.
-            temperature: T >= 0.
-            truncation: t > 0, or None.
+            count: The number of latents, at least 1.
+            seed: The seed of the noise; None gives another draw each time.
+            temperature: The temperature T >= 0.
+            truncation: The bound t > 0, or None for no truncation.
 
         Returns:
-            Shape (count, D), float32.
+            Latents (count, D), float32.
 
         Raises:
-            ValueError: where an argument is out of its range, or the sampler was not fitted.
+            ValueError: If an argument is out of its range, or the sampler is not fitted.
         """
         self._check_sample(count, temperature, truncation)
         noise = np.random.default_rng(seed).standard_normal((count, self.noise_dim), dtype="float32")
@@ -135,22 +135,22 @@ class Sampler(keras.layers.Layer):
 
 
 def truncate(noise: Tensor, bound: Any) -> Tensor:
-    """Maps standard normal noise to the standard normal restricted to [-t, t], by its inverse distribution function.
+    """Map standard normal noise to the standard normal restricted to [-t, t], by its inverse distribution function.
 
-    eps' = sqrt(2) erfinv(erf(t / sqrt 2) erf(eps / sqrt 2)): monotone, odd, and never larger than eps. It needs no
-    resampling, so one noise value makes one result in a graph too.
+    eps' = sqrt(2) erfinv(erf(t / sqrt 2) erf(eps / sqrt 2)): monotone, odd, and never larger than eps. There is no
+    resampling, so one noise value gives one result, in a graph too.
 
     Args:
-        noise: eps, any shape, float32.
-        bound: t > 0.
+        noise: The noise eps, float32, of any shape.
+        bound: The bound t > 0.
 
     Returns:
-        The same shape, in [-t, t].
+        Truncated noise of the same shape, in [-t, t].
     """
     root = math.sqrt(2.0)
     bound = ops.cast(bound, "float32")
     inner = root * ops.erfinv(ops.erf(bound / root) * ops.erf(noise / root))
     largest = ops.minimum(bound, ops.abs(noise))
-    # In float32 erf has few digits below 1 from 5 on: its inverse is infinite there or, by some releases of JAX, 5.09.
+    # Above 5, erf has few digits below 1 in float32: its inverse is infinite or, in some releases of JAX, 5.09.
     inner = ops.where(largest > _FAR, ops.sign(noise) * largest, inner)
     return ops.clip(inner, -largest, largest)

@@ -1,4 +1,4 @@
-"""Samplers by name: fitted to a model and its data, written to a file and read from it."""
+"""Samplers by name: fit one to a model and its data, save it and load it."""
 
 import importlib
 import os
@@ -19,7 +19,7 @@ def _class(path: str) -> type[Sampler]:
     return getattr(importlib.import_module(f"gamix_keras.samplers.{module}"), name)
 
 
-# All of them at once: a file can be loaded only after the class that it names.
+# All are imported at once, because a file can be loaded only after the class it names.
 SAMPLERS: dict[str, type[Sampler]] = {name: _class(row.sampler) for name, row in catalogue.SAMPLERS.items()}
 
 
@@ -33,19 +33,20 @@ def fit_sampler(
     seed: int = 0,
     limit: int | None = None,
 ) -> Sampler:
-    """Fits a sampler of q(z) to a trained model and its data.
+    """Fit a sampler of q(z) to a trained model and its data.
 
     Args:
         name: `prior`, `gaussian`, `mixture` or `second_stage`.
-        model: a VAE. `second_stage` wants one with a `second_stage` that has a `decoder` and a `log_scale`.
-        dataset: what `collect_posteriors` takes, or its result, which spares a second pass through the encoder.
-            `prior` and `second_stage` do not look at it.
-        components, covariance: of `mixture`, see `MixtureSampler`.
-        seed: of the draws and of the fit.
-        limit: the most images to take from `dataset`.
+        model: A VAE. For `second_stage`, it must have a `second_stage` with a `decoder` and a `log_scale`.
+        dataset: What `collect_posteriors` takes, or its result, which saves a second pass through the encoder.
+            `prior` and `second_stage` do not use it.
+        components: The number of components of `mixture`.
+        covariance: The kind of covariance of `mixture`, see `MixtureSampler`.
+        seed: The seed of the draws and of the fit.
+        limit: The most images to take from `dataset`.
 
     Raises:
-        ValueError: where there is no such sampler, the model has no second stage, or the data cannot be fitted.
+        ValueError: If there is no such sampler, the model has no second stage, or the data cannot be fitted.
     """
     if name not in SAMPLERS:
         raise ValueError(f"sampler: expected one of {', '.join(SAMPLERS)}, got {name!r}.")
@@ -53,7 +54,7 @@ def fit_sampler(
     if row.second_stage:
         return _second_stage(model)
     own = {argument: values[argument] for argument in row.arguments}
-    # Made first: a wrong argument is told before the pass through the encoder.
+    # Created first, to raise for a wrong argument before the pass through the encoder.
     sampler = SAMPLERS[name](model.latent_dim, **own)
     if not row.fitted:
         return sampler
@@ -66,19 +67,19 @@ def _second_stage(model: keras.Model) -> SecondStageSampler:
     if stage is None:
         found = type(model).__name__
         raise ValueError(f"sampler: expected a model with a second stage for 'second_stage', got a {found}.")
-    # In a VAE of ours the scale is a layer that holds the variable of the same name.
+    # In this package's VAEs the scale is a layer that holds the variable of the same name.
     return SecondStageSampler(stage.decoder, getattr(stage.log_scale, "log_scale", stage.log_scale))
 
 
 def save_sampler(sampler: Sampler, path: str | os.PathLike) -> None:
-    """Writes a sampler, whole or not at all, as a Keras model from noise to latents.
+    """Write a sampler, whole or not at all, as a Keras model from noise to latents.
 
     Args:
-        sampler: a fitted sampler.
-        path: a file that ends in `.keras`.
+        sampler: A fitted sampler.
+        path: The file to write, which ends in `.keras`.
 
     Raises:
-        ValueError: where it has another ending.
+        ValueError: If the path has another ending.
     """
     if Path(path).suffix != ".keras":
         raise ValueError(f"path: expected a file that ends in .keras, got {os.fspath(path)}.")
@@ -88,15 +89,15 @@ def save_sampler(sampler: Sampler, path: str | os.PathLike) -> None:
 
 
 def load_sampler(path: str | os.PathLike) -> Sampler:
-    """Reads what `save_sampler` wrote, on any backend, in Keras's safe mode.
+    """Read what `save_sampler` wrote, on any backend, in Keras's safe mode.
 
     Raises:
-        ValueError: where there is no such file, or no sampler in it.
+        ValueError: If there is no such file, or no sampler in it.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"path: expected a file of a sampler, got {path}, which does not exist.")
-    # Registers the networks that a second stage may be made of.
+    # Registers the networks that a second stage may have.
     from gamix_keras import networks  # noqa: F401
 
     try:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 COVARIANCES = ("full", "diag")
 _ITERATIONS = 200
-# Nats per image that an iteration must bring. A tenth of it takes 4 times as many iterations on 13,500 codes of CelebA,
-# and samples are as far from real images (Frechet distance 82.30 to 82.28).
+# The nats per image that an iteration must gain. With a tenth of it the fit takes 4 times as many iterations on 13,500
+# codes of CelebA, and samples are as far from real images (Fréchet distance 82.30 and 82.28).
 _GAIN = 0.01
 
 
@@ -27,19 +27,19 @@ _GAIN = 0.01
 class MixtureSampler(Sampler):
     """z = m_k + T L_k eps with probability w_k: K Gaussians fitted to draws z ~ q(z|x) (Ghosh et al. 2020, K = 10).
 
-    One more noise value chooses k: it is compared with the normal quantiles of the cumulative weights, which is
-    its normal distribution function against the cumulative weights, without the rounding. Neither temperature nor
-    truncation touches it, so the shares of the components stay what they are and T = 0 gives the means m_k.
+    One more noise value chooses k by comparison with the normal quantiles of the cumulative weights. This equals a
+    comparison of its normal distribution function with the cumulative weights, without the rounding. Temperature and
+    truncation do not change that value, so the shares of the components are kept, and T = 0 gives the means m_k.
 
-    A full covariance wants more than D images a component; with fewer, `diag` is the better choice.
+    A full covariance needs more than D images per component; with fewer, `diag` is the better choice.
 
     Args:
-        latent_dim: D.
-        components: K >= 1.
+        latent_dim: The number of latents D.
+        components: The number of components K >= 1.
         covariance: `full`, K D^2 numbers, or `diag`, K D numbers.
 
     Raises:
-        ValueError: where an argument is out of its range.
+        ValueError: If an argument is out of its range.
 
     Examples:
         >>> latents = np.repeat(np.array([[-2.0, 0.0], [2.0, 0.0]], "float32"), 50, axis=0)
@@ -60,7 +60,7 @@ class MixtureSampler(Sampler):
         self.build((None, self.noise_dim))
 
     def build(self, noise_shape: tuple) -> None:
-        """Creates log w and upper quantiles (K,), means (K, D), factors (K, D, D) or (K, D), the number of images."""
+        """Create log w and upper quantiles (K,), means (K, D), factors (K, D, D) or (K, D), the number of images."""
         shape = (self.components, self.latent_dim)
         self.log_weights = self.parameter("log_weights", shape[:1])
         self.edges = self.parameter("edges", shape[:1])
@@ -70,30 +70,30 @@ class MixtureSampler(Sampler):
 
     @property
     def noise_dim(self) -> int:
-        """D + 1: the last value chooses the component."""
+        """D + 1, because the last value chooses the component."""
         return self.latent_dim + 1
 
     @property
     def is_fitted(self) -> bool:
-        """Whether `fit` was called, here or before it was saved."""
+        """Whether `fit` was called, in this process or before the sampler was saved."""
         return float(self.images) > 0
 
     def fit(self, latents: Posteriors | np.ndarray, seed: int = 0) -> "MixtureSampler":
-        """Fits by expectation maximisation in float64 (scikit-learn), started from k-means.
+        """Fit by expectation maximisation in float64 (scikit-learn), started from k-means.
 
-        Takes about 2 N K D^2 multiplications an iteration with full covariances; ends after 200 iterations, or when one
-        gains less than 0.01 nats per image.
+        An iteration with full covariances takes about 2 N K D^2 multiplications. The fit ends after 200 iterations, or
+        if one gains less than 0.01 nats per image.
 
         Args:
-            latents: posteriors, from each of which one latent is drawn, or latents (N, D).
-            seed: of those draws and of the start.
+            latents: Posteriors, from each of which one latent is drawn, or latents (N, D).
+            seed: The seed of those draws and of the start.
 
         Raises:
-            ValueError: where there are fewer images than components, a number is NaN or infinite, or the shape does
-                not fit.
+            ValueError: If there are fewer images than components, a number is NaN or infinite, or the shape does not
+                match.
 
         Warns:
-            UserWarning: where it was still improving after the last iteration; the fit can be used.
+            UserWarning: If the fit was still improving at the last iteration; it can be used.
         """
         posteriors = checked(latents, self.latent_dim)
         count = len(posteriors.mean)
@@ -113,9 +113,9 @@ class MixtureSampler(Sampler):
         self.factors.assign((np.linalg.cholesky if full else np.sqrt)(fitted.covariances_))
 
     def transform(self, eps: Tensor, choice: Tensor) -> Tensor:
-        """m_k + L_k eps, with k the number of edges that `choice` (B, 1) reaches.
+        """Return m_k + L_k eps, with k the number of edges that `choice` (B, 1) reaches.
 
-        All K are computed and one is picked: gathering a factor for each row would need B D^2 numbers of memory.
+        All K are computed and one is selected, because a factor for each row would take B D^2 numbers of memory.
         """
         full = self.covariance == "full"
         spread = ops.einsum("kij,bj->bki", self.factors, eps) if full else eps[:, None] * self.factors
@@ -124,7 +124,7 @@ class MixtureSampler(Sampler):
         return ops.sum(picked[:, :, None] * (self.means + spread), axis=1)
 
     def log_density(self, z: Tensor) -> Tensor:
-        """log sum_k w_k N(z; m_k, L_k L_k') at T = 1, shape (B,), nats. Memory: K B D numbers."""
+        """Return log sum_k w_k N(z; m_k, L_k L_k') at T = 1, (B,), in nats. It takes K B D numbers of memory."""
         if self.covariance == "full":
             each = factored_log_density(z, self.means, self.factors)
         else:
@@ -133,13 +133,13 @@ class MixtureSampler(Sampler):
         return ops.logsumexp(each + self.log_weights[:, None], axis=0)
 
     def get_config(self) -> dict[str, Any]:
-        """Latents, components and the kind of covariance."""
+        """Return the configuration: latents, components and the kind of covariance."""
         own = {"latent_dim": self.latent_dim, "components": self.components, "covariance": self.covariance}
         return {**super().get_config(), **own}
 
 
 def _expectation_maximisation(z: np.ndarray, components: int, covariance: str, seed: int) -> "GaussianMixture":
-    # Imported here: it takes a second, and only a fit needs it.
+    # Imported here, because it takes a second and only a fit needs it.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 

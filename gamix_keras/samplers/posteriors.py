@@ -1,4 +1,4 @@
-"""The posteriors of a data set: collected through the encoder, checked, summed up, drawn from.
+"""The posteriors of a data set: collect them with the encoder, check them, draw from them, and their moments.
 
 Symbols: N images have posteriors N(mean_i, diag exp(log_var_i)), `mean` and `log_var` of shape (N, D). The aggregate
 posterior q(z) is their average; its moments are m = E[mean] and S = Cov(mean) + diag E[exp(log_var)].
@@ -13,7 +13,7 @@ import numpy as np
 
 from gamix_keras.gaussian import LOG_VAR_RANGE
 
-# Images per batch where the data set does not say, and rows of float64 held at once.
+# Images per batch if the data set has no batches, and rows of float64 held at once.
 _BATCH = 128
 _ROWS = 8192
 
@@ -22,8 +22,8 @@ class Posteriors(NamedTuple):
     """Posteriors of N images, or N plain latents.
 
     Attributes:
-        mean: shape (N, D), float32.
-        log_var: shape (N, D), float32, or None for plain latents, which have no spread of their own.
+        mean: The means (N, D), float32.
+        log_var: The log-variances (N, D), float32, or None for plain latents, which have no variance.
     """
 
     mean: np.ndarray
@@ -31,19 +31,19 @@ class Posteriors(NamedTuple):
 
 
 def collect_posteriors(model: Any, dataset: Any, limit: int | None = None) -> Posteriors:
-    """Passes a data set through the encoder, a batch at a time.
+    """Encode a data set, a batch at a time.
 
     The result stays in memory: 8 N D bytes, 0.8 GB for 200,000 images and D = 512, and half as much again for a
     moment at the end.
 
     Args:
-        model: a VAE, or its `CompiledVAE`; only `encode` is used.
-        dataset: images (N, H, W, C), float in [-1, 1], or batches of such: a `tf.data.Dataset`, a
-            `keras.utils.PyDataset`, or any iterable. Where a batch is a tuple, its first member holds the images.
-        limit: the most images to take, the first ones; None takes all.
+        model: A VAE, or its `CompiledVAE`; only `encode` is used.
+        dataset: Images (N, H, W, C), float in [-1, 1], or batches of them: a `tf.data.Dataset`, a
+            `keras.utils.PyDataset`, or any iterable. If a batch is a tuple, the images are its first member.
+        limit: The most images to take, the first ones; None takes all.
 
     Raises:
-        ValueError: where there is no image, a batch is not one of float images, or the data set has no end.
+        ValueError: If there is no image, a batch is not of float images, or the data set has no end.
     """
     means, log_vars = [], []
     for images in _limited(_batches(dataset, limit), limit):
@@ -70,12 +70,12 @@ def _batches(dataset: Any, limit: int | None) -> Iterator[np.ndarray]:
 
 def _counted(batches: int | None, limit: int | None) -> Iterable[int]:
     if batches is None and limit is None:
-        raise ValueError("limit: expected a number of images where the data set has no end, got None.")
+        raise ValueError("limit: expected a number of images, as the data set has no end, got None.")
     return itertools.count() if batches is None else range(batches)
 
 
 def _refuse_endless(dataset: Any, limit: int | None) -> None:
-    # tf.data says -1 of a data set that repeats for ever.
+    # The cardinality of a tf.data set that repeats for ever is -1.
     if hasattr(dataset, "cardinality") and int(dataset.cardinality()) == -1:
         _counted(None, limit)
 
@@ -102,10 +102,10 @@ def _limited(batches: Iterator[np.ndarray], limit: int | None) -> Iterator[np.nd
 
 
 def checked(latents: Any, latent_dim: int | None = None) -> Posteriors:
-    """Float32 posteriors of `Posteriors`, of a pair (mean, log_var), or of an array of plain latents (N, D).
+    """Return float32 posteriors of `Posteriors`, of a pair (mean, log_var), or of an array of plain latents (N, D).
 
     Raises:
-        ValueError: where shapes do not fit, there is none, or a number is NaN or infinite.
+        ValueError: If shapes do not match, there is no row, or a number is NaN or infinite.
     """
     pair = latents if isinstance(latents, tuple) else (latents, None)
     mean, log_var = (None if part is None else np.asarray(part, "float32") for part in pair)
@@ -129,15 +129,15 @@ def _refuse_non_finite(name: str, values: np.ndarray) -> None:
 
 
 def draw_latents(mean: np.ndarray, log_var: np.ndarray | None, seed: int | None = None) -> np.ndarray:
-    """One fresh draw z_i = mean_i + exp(log_var_i / 2) eps_i from each posterior.
+    """Draw z_i = mean_i + exp(log_var_i / 2) eps_i from each posterior.
 
     Args:
-        mean: shape (N, D).
-        log_var: shape (N, D), clamped to [-30, 20]; None returns the means, which are then latents themselves.
-        seed: the same seed gives the same draw.
+        mean: The means (N, D).
+        log_var: The log-variances (N, D), clipped to [-30, 20]; None returns the means, which are then latents.
+        seed: The seed of the noise; the same seed gives the same draw.
 
     Returns:
-        Shape (N, D), float32.
+        Latents (N, D), float32.
     """
     if log_var is None:
         return np.array(mean, "float32")
@@ -148,20 +148,20 @@ def draw_latents(mean: np.ndarray, log_var: np.ndarray | None, seed: int | None 
 
 
 def total_moments(latents: Posteriors | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of q(z) by the law of total covariance, with no sampling.
+    """Return mean and covariance of q(z) by the law of total covariance, without sampling.
 
     m = E[mean], S = Cov(mean) + diag E[exp(log_var)]; Cov divides by N, because q(z) is the average over these N.
 
     Returns:
-        m of shape (D,) and S of shape (D, D), float64.
+        The mean m (D,) and the covariance S (D, D), float64.
 
     Raises:
-        ValueError: as `checked`.
+        ValueError: If `checked` raises.
     """
     mean, log_var = checked(latents)
     center = mean.mean(axis=0, dtype="float64")
     covariance, within = np.zeros((len(center),) * 2), np.zeros(len(center))
-    # In blocks: a float64 copy of all the latents may not fit.
+    # In blocks, because a float64 copy of all latents may not fit into memory.
     for start in range(0, len(mean), _ROWS):
         rows = slice(start, start + _ROWS)
         centered = mean[rows] - center

@@ -10,17 +10,17 @@ from gamix_keras.samplers.base import Sampler, Tensor
 
 @keras.saving.register_keras_serializable("gamix_keras")
 class SecondStageSampler(Sampler):
-    """z = decoder(u) + g_z eps, u ~ N(0, I), with both sorts of noise scaled by the temperature (Dai & Wipf 2019).
+    """z = decoder(u) + g_z eps, u ~ N(0, I), with both kinds of noise scaled by the temperature (Dai & Wipf 2019).
 
-    A second VAE, trained on latents of the first, models q(z). Of it only the decoder and its learned scale g_z are
-    needed here. Both are shared with it, not copied: the sampler follows where the second stage is trained on.
+    A second VAE, trained on latents of the first, models q(z). The sampler needs only its decoder and its learned scale
+    g_z. It shares both rather than copying them, so further training of the second stage changes the sampler.
 
     Args:
-        decoder: maps u (B, U) to latents (B, D).
-        log_scale: log g_z, a number or the `keras.Variable` that holds it.
+        decoder: A model from u (B, U) to latents (B, D).
+        log_scale: The value of log g_z, a number or the `keras.Variable` that holds it.
 
     Raises:
-        ValueError: where the decoder does not map (B, U) to (B, D), or the scale is not a scalar.
+        ValueError: If the decoder does not map (B, U) to (B, D), or the scale is not a scalar.
     """
 
     def __init__(self, decoder: keras.Model, log_scale: float | keras.Variable, **kwargs: Any) -> None:
@@ -41,23 +41,23 @@ class SecondStageSampler(Sampler):
 
     @property
     def scaled_dim(self) -> int:
-        """U + D: u first, then eps."""
+        """U + D, with u first, then eps."""
         return self.decoder.input_shape[-1] + self.latent_dim
 
     def transform(self, eps: Tensor, choice: Tensor) -> Tensor:
-        """decoder(u) + g_z eps."""
+        """Return decoder(u) + g_z eps."""
         size = self.decoder.input_shape[-1]
         located = ops.cast(self.decoder(eps[:, :size], training=False), "float32")
         return located + ops.exp(ops.cast(self.log_scale, "float32")) * eps[:, size:]
 
     def get_config(self) -> dict[str, Any]:
-        """The decoder, serialised, and the value of the scale."""
-        # By way of NumPy: PyTorch warns where a number is made of a variable that trains.
+        """Return the configuration: the decoder, serialised, and the value of the scale."""
+        # By way of NumPy, because PyTorch warns if a trainable variable is converted to a number.
         log_scale = float(ops.convert_to_numpy(self.log_scale))
         decoder = keras.saving.serialize_keras_object(self.decoder)
         return {**super().get_config(), "decoder": decoder, "log_scale": log_scale}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "SecondStageSampler":
-        """Rebuilds the decoder and the sampler."""
+        """Rebuild the decoder and the sampler."""
         return cls(**{**config, "decoder": keras.saving.deserialize_keras_object(config["decoder"])})
