@@ -10,7 +10,7 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: it is for the user to see to that a run has one process
+except ImportError:  # Windows: nothing keeps two processes from training one run
     fcntl = None
 
 _TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)\.tmp(\.\w+)?")
@@ -20,7 +20,7 @@ _FULL_TEXT = re.compile("|".join([*(f"errno = {number}\\b" for number in _FULL),
 
 
 class DiskFull(OSError):
-    """There is no room to write a file; what was there before is as it was."""
+    """There is no room to write a file; what was there before is unchanged."""
 
 
 class Locked(OSError):
@@ -29,12 +29,12 @@ class Locked(OSError):
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, with the same suffix, that becomes ``path`` on success.
+    """Yield a temporary path in the same folder, with the same suffix, that becomes `path` on success.
 
     A reader, or a process that starts after a crash, sees the old file or the new one, never a part.
 
     Raises:
-        DiskFull: Names ``path`` where there is no room for it.
+        DiskFull: If there is no room for it; names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,10 +87,10 @@ def write_json(path: str | os.PathLike, values: object) -> None:
 
 
 def append_line(path: str | os.PathLike, line: str) -> None:
-    """Append one line and flush it to the disk; a crash can leave at most a part of this line behind.
+    """Append one line and flush it to the disk; a crash leaves at most a part of this line behind.
 
     Raises:
-        DiskFull: Where there is no room for it; nothing of it is left behind.
+        DiskFull: If there is no room for it; nothing of it is left behind.
     """
     with _named_when_full(Path(path)), open(path, "ab", buffering=0) as file:
         end = file.tell()
@@ -108,14 +108,14 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def is_temporary(file: Path) -> bool:
-    """Whether this is the name of a file that is being written, or of one that never was finished."""
+    """Return whether this is the name of a file that is being written, or that was never finished."""
     return _TEMPORARY.fullmatch(file.name) is not None
 
 
 def remove_leftovers(folder: str | os.PathLike) -> list[Path]:
-    """Remove the temporary files, at any depth, of processes that were killed while they wrote; return them."""
+    """Remove the temporary files, at any depth, of processes that were killed while writing; return them."""
     found = [(file, _TEMPORARY.fullmatch(file.name)) for file in Path(folder).rglob(".*")]
-    # A process of this id that writes now is another one: ids come again, in containers above all.
+    # A process that has this id now may be another one: ids are used again, above all in containers.
     left = [file for file, name in found if name and not runs_beside(int(name["process"]))]
     for file in left:
         file.unlink(missing_ok=True)
@@ -123,7 +123,7 @@ def remove_leftovers(folder: str | os.PathLike) -> list[Path]:
 
 
 def runs_beside(process: int) -> bool:
-    """Whether there is a process of this id on this machine that is not this one."""
+    """Return whether another process on this machine has this id."""
     try:
         os.kill(process, 0)
     except PermissionError:
@@ -137,8 +137,11 @@ def runs_beside(process: int) -> bool:
 def locked(path: str | os.PathLike) -> Iterator[None]:
     """Hold a lock file, with this process's id in it; the system frees it with the process, however that ends.
 
+    The package filelock was tried instead: its lock is freed as well, but does not name the process that holds it; its
+    soft lock names it, but stays if that process is killed on another machine.
+
     Raises:
-        Locked: With the id of the process that holds it.
+        Locked: If another process holds it; the text is that process's id.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+", encoding="utf-8") as file:

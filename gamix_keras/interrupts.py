@@ -1,4 +1,4 @@
-"""Being told to stop: a flag that training looks at between two steps, in place of an end in the middle of one."""
+"""Requests to stop: a flag that training checks between two steps, instead of ending in the middle of one."""
 
 import os
 import signal
@@ -12,10 +12,10 @@ _HINT = b"\nstopping as soon as a checkpoint is written; Ctrl-C once more stops 
 
 
 class Stopped(KeyboardInterrupt):
-    """Training was told to stop, and has written a checkpoint.
+    """Training was stopped by a signal, and has written a checkpoint.
 
     Args:
-        signal_number: What told it.
+        signal_number: The signal.
     """
 
     def __init__(self, signal_number: int) -> None:
@@ -25,9 +25,9 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], int]]:
-    """Yield a function that returns the number of SIGTERM or SIGINT once it came, and 0 until then.
+    """Yield a function that returns the number of SIGTERM or SIGINT once one has come, and 0 until then.
 
-    A second signal acts as it ever did. Outside of the main thread, where Python has no signals, nothing is changed.
+    A second signal acts as it did before. Outside the main thread, which alone can handle signals, nothing changes.
     """
     heard: list[int] = []
     if threading.current_thread() is not threading.main_thread():

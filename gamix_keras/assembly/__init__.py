@@ -1,4 +1,4 @@
-"""From a configuration to objects: the one place where a name becomes a class."""
+"""From a configuration to objects: the one place in which a name becomes a class."""
 
 from gamix_keras.assembly.callbacks import (
     WARMUPS,

@@ -30,7 +30,7 @@ WAKING_STEPS = 200
 
 
 def build_callbacks(config: Config, data: Data, folder: Path | None) -> list[keras.callbacks.Callback]:
-    """Build the callbacks that a configuration asks for; pictures of the shown images go to ``folder``, if any."""
+    """Build the callbacks that a configuration asks for; pictures of the shown images go to `folder`, if any."""
     pictures = SampleGrid(data.shown, folder, config.training.sample_every, config.seed)
     average = [EMAWeights()] if config.training.ema_decay is not None else []
     return [
@@ -46,16 +46,16 @@ def build_callbacks(config: Config, data: Data, folder: Path | None) -> list[ker
 def build_guard(
     config: Config, data: Data, record: Callable[[dict[str, Any]], None], begun: int
 ) -> list[keras.callbacks.Callback]:
-    """Build the guard against numbers that are not finite, if it is wanted; see ``NumericGuard``.
+    """Build the guard against numbers that are not finite, if it is wanted; see `NumericGuard`.
 
-    It sees all of a step on one device, and on JAX on several; elsewhere there is none on several.
+    It needs to see the whole step: it runs on one device, and on several with JAX.
     """
     action, events = config.training.numeric_guard, config.training.guard_events
     if action == "off":
         return []
     if _is_split(config):
-        told = f"expected off with training.devices={config.training.devices} on {config.backend}, got {action}"
-        warnings.warn(f"training.numeric_guard: {told}; this run goes without it", stacklevel=2)
+        message = f"expected off with training.devices={config.training.devices} on {config.backend}, got {action}"
+        warnings.warn(f"training.numeric_guard: {message}; this run goes without it", stacklevel=2)
         return []
     return [NumericGuard(action, events, record, functools.partial(data.names, config), begun)]
 
@@ -65,7 +65,7 @@ def _is_split(config: Config) -> bool:
 
 
 def build_tensorboard(config: Config, logs: Path, pictures: Path | None = None) -> list[TensorBoard]:
-    """Build what writes scalars, and the pictures of a folder, to ``logs``, if it is wanted."""
+    """Build the callback that writes scalars, and the pictures of a folder, to `logs`, if it is wanted."""
     return [TensorBoard(logs, pictures)] if config.training.tensorboard else []
 
 
@@ -90,7 +90,10 @@ def _warmup(config: Config, steps: int) -> list[WeightSchedule]:
 
 
 def _late_critic(config: Config, steps: int) -> list[WeightSchedule]:
-    """The schedule of the adversarial term; the critic itself trains from the first step, so that it is warm."""
+    """Build the schedule of the adversarial term, if it does not act in full from the start.
+
+    The critic itself trains from the first step, so it is warm when the term sets in.
+    """
     loss = config.in_steps(steps).loss
     delay, length = round(loss.adversarial_start), round(loss.adversarial_ramp)
     if not config.has_critic or not (delay or length):
@@ -100,6 +103,6 @@ def _late_critic(config: Config, steps: int) -> list[WeightSchedule]:
 
 def _monitor(config: Config, steps: int) -> list[CollapseMonitor]:
     wanted = config.training.collapse_monitor
-    # At first, and during the warm-up, the latents are not yet what they will be.
+    # In the first steps and during the warm-up, collapsed latents may still wake up.
     start = math.ceil(max(config.loss.warmup, WAKING_STEPS / steps))
     return [CollapseMonitor(start=start, stop=wanted == "stop")] if wanted else []

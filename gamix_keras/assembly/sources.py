@@ -16,14 +16,14 @@ class Data(NamedTuple):
     """What a training session reads.
 
     Attributes:
-        training: All batches (B, H, W, C) in [-1, 1] from the session's first whole epoch to the last; None where no
+        training: All batches (B, H, W, C) in [-1, 1] from the session's first whole epoch to the last; None if no
             epoch is left.
         steps: Batches of a training epoch.
         validation: Batches of the held-out images, the same ones each time.
         shown: The first held-out images (N, H, W, C), for the sample grid.
         sources: The training and the validation source.
-        begun: The batches that are left of an epoch in which the session starts, before those of ``training``; None
-            where it starts with a whole one.
+        begun: The batches that are left of the epoch in which the session starts, before those of `training`; None
+            if it starts with a whole one.
     """
 
     training: Any
@@ -45,7 +45,7 @@ def _shuffling(config: Config) -> dict[str, Any]:
 
 
 def open_source(config: Config, split: str) -> data.Source:
-    """Open the ``"train"`` or ``"validation"`` images of a configuration."""
+    """Open the `"train"` or `"validation"` images of a configuration."""
     part = config.data
     return data.open_source(
         part.source,
@@ -61,7 +61,7 @@ def open_source(config: Config, split: str) -> data.Source:
 
 
 def build_data(config: Config, start_epoch: int = 0, start_step: int = 0) -> Data:
-    """Open both sources, and lay out the batches after ``start_epoch`` epochs and ``start_step`` steps of the next."""
+    """Open both sources, and lay out the batches after `start_epoch` epochs and `start_step` steps of the next."""
     size, cache = config.training.batch_size, config.data.cache
     train, held_out = (open_source(config, split) for split in ("train", "validation"))
     held_out = _divisible(held_out, config.training.devices)
@@ -79,26 +79,26 @@ def build_data(config: Config, start_epoch: int = 0, start_step: int = 0) -> Dat
 
 
 def _divisible(source: data.Source, count: int) -> data.Source:
-    """The source without its last images, so that several devices get equally many."""
+    """Return the source without its last images, so that several devices get equally many."""
     if len(source) < count:
         raise UserError(f"training.devices: expected at most the {len(source)} held-out images, got {count}")
     return source if len(source) % count == 0 else source.subset(np.arange(len(source) // count * count))
 
 
 def batches_in_order(config: Config, source: data.Source) -> Any:
-    """Lay out the batches of one pass over a source: each image once, as it is, in the source's order."""
+    """Lay out the batches of one pass over a source: each image once, unchanged, in the source's order."""
     return data.batches(source, config.training.batch_size, training=False, cache="none")
 
 
 def open_image(config: Config, name: str) -> np.ndarray:
-    """Read one image (H, W, C) in [-1, 1] as a configuration's model wants it.
+    """Read one image (H, W, C) in [-1, 1], in the shape that a configuration's model takes.
 
     Args:
         config: The configuration.
-        name: A file, or ``held-out:N`` for the N-th held-out image, from 0.
+        name: A file, or `held-out:N` for the N-th held-out image, from 0.
 
     Raises:
-        UserError: Where there is no such image.
+        UserError: If there is no such image.
     """
     if not name.startswith(HELD_OUT):
         return data.to_unit_range(data.load_image(name, config.data.image_shape[:2], config.data.channels))

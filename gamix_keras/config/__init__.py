@@ -1,22 +1,17 @@
 """What a run is made of, as data. Imports no Keras, so the command line reads it before it chooses the backend."""
 
-from gamix_keras.config.config import (
+from gamix_keras.config.config import Config, flatten, help_of, known_key, parse_assignments, settings
+from gamix_keras.config.reading import check_read, is_read
+from gamix_keras.config.sections import (
     BACKENDS,
     BEST,
     PRECISIONS,
-    Config,
     DataConfig,
     LossConfig,
     ModelConfig,
     SecondStageConfig,
     TrainingConfig,
-    flatten,
-    help_of,
-    known_key,
-    parse_assignments,
-    settings,
 )
-from gamix_keras.config.reading import check_read, is_read
 from gamix_keras.config.setting import (
     Condition,
     UserError,

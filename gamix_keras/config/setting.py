@@ -73,8 +73,10 @@ def setting(
         default: Its value if nothing else is said.
         help: What it does and its unit, in one short line.
         choices: The texts that are allowed; beside numbers if the annotation is `float | str`.
-        low, high: Inclusive bounds of a number.
-        above, below: Exclusive bounds of a number.
+        low: Inclusive lower bound of a number.
+        high: Inclusive upper bound of a number.
+        above: Exclusive lower bound of a number.
+        below: Exclusive upper bound of a number.
         resumable: Whether it may change when a run is resumed.
         needs: Without which it does nothing; what the rows of `catalogue` say need not be said again.
         sides: Whether a text is HEIGHTxWIDTH, two whole numbers within the bounds.

@@ -1,4 +1,4 @@
-"""Recipes: one JSON file each, that says what to expect and how it differs from the defaults."""
+"""Recipes: one JSON file each, with what to expect and how it differs from the defaults."""
 
 import difflib
 import json
@@ -36,7 +36,7 @@ def load_preset(name: str = DEFAULT_PRESET) -> Preset:
     """Read a recipe.
 
     Raises:
-        UserError: Where there is none of that name; the nearest one is suggested.
+        UserError: If there is none of that name; the nearest one is suggested.
 
     Examples:
         >>> load_preset("paper-256").config.model.latent_dim
