@@ -2,10 +2,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 BACKENDS := tensorflow jax torch
-# Two test processes with one thread each: more threads than cores make torch crawl. Each takes whole files as long as
-# there are some, so what a file sets up is set up once, and helps the other at the end.
+# Two test processes with one thread each, because more threads than cores make torch crawl. Each takes whole files while
+# there are some, so the fixtures of a file are set up once, and at the end takes tests from the other.
 TEST_ENV := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 CUDA_VISIBLE_DEVICES=
-# What JAX has compiled serves the tests after it, and the next run.
+# What JAX has compiled is kept for later tests, and for the next run.
 TEST_ENV += JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=0
 
@@ -27,8 +27,8 @@ lint: $(VENV)/.all
 $(addprefix test-,$(BACKENDS)): test-%: $(VENV)/.all
 	$(TEST_ENV) KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 --dist worksteal
 
-# The lower bounds of setup.cfg, exactly, and what of the tests is fast. Old versions of one package deprecate what
-# others have changed since.
+# The fast tests with exactly the lower bounds of setup.cfg. Deprecation warnings are ignored, because old versions of
+# packages deprecate each other's features.
 LOWEST := build/lowest
 LOWEST_TESTS := $(addprefix tests/,layers losses models samplers training callbacks runs)
 
@@ -44,8 +44,8 @@ test-lowest:
 			-W ignore::DeprecationWarning $(LOWEST_TESTS) || exit 1; \
 	done
 
-# Asks PyPI's JSON interface for advisories. --strict: where that cannot be asked, as behind many mirrors, it fails
-# rather than say that nothing was found.
+# Asks PyPI's JSON interface for advisories. With --strict it fails if it cannot ask, as behind many mirrors, rather than
+# report that nothing was found.
 audit: $(VENV)/.all
 	mkdir -p build
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > build/installed.txt
@@ -59,7 +59,7 @@ $(VENV)/.base: setup.cfg constraints.txt
 
 $(VENV)/.all: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jax,torch,notebook,test,dev,docs]"
-	# Without its dependencies: they pull in keras-core, which its layers do not need under Keras 3.
+	# Without its dependencies, which install keras-core, because its layers do not need that under Keras 3.
 	$(BIN)/python -m pip install --quiet --no-deps keras-cv==0.9.0 regex
 	touch $@
 
