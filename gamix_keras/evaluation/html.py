@@ -28,7 +28,7 @@ summary { cursor: pointer; }
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """The whole document; ``parts`` are what the other functions of this module return."""
+    """Return the whole document of `parts`, which the other functions of this module return."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -38,22 +38,22 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def section(title: str, *parts: str) -> str:
-    """A heading and what stands below it."""
+    """Return a heading and the parts below it."""
     return "\n".join([f"<section>\n<h2>{escape(title)}</h2>", *parts, "</section>"])
 
 
 def paragraph(text: str) -> str:
-    """A paragraph of plain text."""
+    """Return a paragraph of plain text."""
     return f"<p>{escape(text)}</p>"
 
 
 def notes(lines: Iterable[str]) -> str:
-    """A list of plain lines."""
+    """Return a list of plain lines."""
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
 
 
 def finding(title: str, text: str, fine: bool = False) -> str:
-    """A box that catches the eye: amber, or green where all is ``fine``."""
+    """Return a highlighted box, amber, or green if all is `fine`."""
     return f'<div class="finding{" fine" * fine}"><strong>{escape(title)}</strong> {escape(text)}</div>'
 
 
@@ -71,7 +71,7 @@ def definitions(values: Mapping[str, object]) -> str:
 
 
 def picture(png: bytes, caption: str) -> str:
-    """A PNG inside the page, with a line below it that also says what it shows to those who cannot see it."""
+    """Return a PNG embedded in the page, with a caption that is also its alternative text."""
     source = base64.b64encode(png).decode("ascii")
     text = escape(caption)
     below = f"<figcaption>{text}</figcaption>"
@@ -79,7 +79,7 @@ def picture(png: bytes, caption: str) -> str:
 
 
 def tiles(parts: Iterable[str]) -> str:
-    """Pictures side by side where there is room, below each other on a phone."""
+    """Return pictures side by side if there is room, below each other on a phone."""
     return '<div class="tiles">' + "\n".join(parts) + "</div>"
 
 

@@ -1,6 +1,6 @@
 """What evaluation asks of a trained model, one function per question; images pass by in batches.
 
-``networks`` are a VAE's, compiled; images are float32 (N, H, W, C) in [-1, 1], results are plain
+`networks` are a VAE's, compiled; images are float32 (N, H, W, C) in [-1, 1], results are plain
 values ready for JSON.
 """
 
@@ -22,7 +22,7 @@ from gamix_keras.samplers import Sampler
 NEIGHBOURS = 5  # of the nearest-neighbour scores (Naeem et al. 2020)
 
 _BATCH = 64
-# A sampler is worth a word where its distance is at most this share of the prior's; ours.
+# A sampler is reported as better if its distance is at most this share of the prior's; the threshold is ours.
 _BETTER_SHARE = 0.9
 SHARES = metrics.ManifoldScores._fields
 NO_NEIGHBOURS = (
@@ -51,13 +51,13 @@ class OnePass:
     Args:
         networks: Of the model.
         source: Of the images.
-        seed: Of what ``statistics`` keeps.
+        seed: Of what `statistics` keeps.
 
     Attributes:
         statistics: Of the posteriors seen so far.
 
     Raises:
-        UserError: Where a posterior is not finite.
+        UserError: If a posterior is not finite.
     """
 
     def __init__(self, networks: CompiledVAE, source: data.Source, seed: int = 0) -> None:
@@ -77,7 +77,7 @@ class OnePass:
             yield decoded
 
     def scores(self) -> dict[str, np.ndarray]:
-        """Each measure of ``metrics.reconstruction_scores`` for every image seen so far, (N,)."""
+        """Each measure of `metrics.reconstruction_scores` for every image seen so far, (N,)."""
         return {name: np.concatenate([part[name] for part in self._scores]) for name in self._scores[0]}
 
 
@@ -89,7 +89,7 @@ def reconstruction(scores: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def latents(statistics: LatentStatistics) -> dict[str, Any]:
-    """All of ``LatentStatistics``, with the KL of the real mixture by ELBO surgery: mean KL less the information.
+    """All of `LatentStatistics`, with the KL of the real mixture by ELBO surgery: mean KL less the information.
 
     The information is never overestimated on average, so that KL is never underestimated (Hoffman & Johnson 2016).
     """
@@ -99,9 +99,9 @@ def latents(statistics: LatentStatistics) -> dict[str, Any]:
 
 
 def log_likelihood(networks: CompiledVAE, images: np.ndarray, draws: int, seed: int) -> dict[str, Any] | None:
-    """Importance-weighted bound on log p(x), without the critic; see ``importance_bound``.
+    """Importance-weighted bound on log p(x), without the critic; see `importance_bound`.
 
-    None where the likelihood's scale is ``optimal``: it is fitted to the images that it would be the density of.
+    It is None if the likelihood's scale is `optimal`, which is fitted to the images whose density it would be.
     """
     model = networks.model
     if model.likelihood.scale == "optimal":
@@ -120,7 +120,7 @@ def log_likelihood(networks: CompiledVAE, images: np.ndarray, draws: int, seed: 
 def smoothness(
     networks: CompiledVAE, images: np.ndarray, steps: int, extractor: metrics.FeatureExtractor
 ) -> dict[str, Any]:
-    """Straight walks from the codes of the first half of the images to those of the second; see ``path_smoothness``."""
+    """Straight walks from the codes of the first half of the images to those of the second; see `path_smoothness`."""
     pairs = zip(*np.split(images, 2), strict=True)
     walks = [latent_space.interpolate(networks, first, last, steps + 1) for first, last in pairs]
     return path_smoothness(extractor(np.concatenate(walks)).reshape(len(walks), steps + 1, -1))._asdict()
@@ -131,7 +131,7 @@ def generation(
 ) -> dict[str, Any]:
     """Distances of generated images from real ones, and nearest-neighbour scores.
 
-    Only the features of ``inception`` make the distances ``FID`` and ``KID``; others name their extractor.
+    Only the features of `inception` make the distances `FID` and `KID`; others name their extractor.
     """
     scores = metrics.generation_scores(extractor, real, made, NEIGHBOURS, seed=seed)["scores"]
     frechet, kernel = scores.pop(extractor.frechet_name), scores.pop(extractor.kernel_name)
@@ -146,7 +146,7 @@ def generation(
 
 
 def findings(statistics: LatentStatistics, row: dict[str, float]) -> list[Finding]:
-    """What ``diagnose`` makes of the latents, and of the critic in the last row of the training's history."""
+    """Diagnose the latents, and the critic by the last row of the training's history."""
     critic = {name: row.get(f"val_{name}", row.get(name)) for name in ("critic_real", "critic_fake")}
     kl = statistics.kl_per_dimension()
     squares = statistics.mean_variance() + statistics.means.mean**2
@@ -162,7 +162,7 @@ def findings(statistics: LatentStatistics, row: dict[str, float]) -> list[Findin
 
 
 def prior_mismatch(samplers: dict[str, Any], aggregate_kl: float) -> list[Finding]:
-    """A word where the prior samples worse than what was fitted to q(z)."""
+    """Return a finding if the prior samples worse than a sampler that is fitted to q(z)."""
     distances = {name: entry["frechet"]["value"] for name, entry in samplers.items()}
     best = min(distances, key=distances.get)
     if "prior" not in distances or distances[best] > _BETTER_SHARE * distances["prior"]:

@@ -1,6 +1,6 @@
 """One self-contained page on a run: what was trained, how it went, how good it is, and what is wrong with it.
 
-What ``gamix-keras evaluate`` measured is taken from ``RUN/evaluation.json`` and ``RUN/evaluation/``; without it the
+What `gamix-keras evaluate` measured is taken from `RUN/evaluation.json` and `RUN/evaluation/`; without it the
 page has the curves and the pictures only.
 """
 
@@ -43,10 +43,10 @@ _PROTOCOL_TEXT = (
 
 
 def write_report(run: Run) -> Path:
-    """Write ``RUN/report.html`` and return its path.
+    """Write `RUN/report.html` and return its path.
 
     Raises:
-        UserError: Where the run has no checkpoint yet, or its evaluation cannot be read.
+        UserError: If the run has no checkpoint yet, or its evaluation cannot be read.
     """
     model, result = run.load_model(), run.evaluation()
     with model.averaged():
@@ -228,7 +228,7 @@ def _latent_numbers(latents: dict[str, Any]) -> dict[str, str]:
 
 
 def _curves(run: Run) -> str:
-    """A chart for every logged term, of training and held-out images."""
+    """Return a chart of every logged term, for training and held-out images."""
     rows = run.history()
     names = [name for name in (rows[-1] if rows else {}) if name not in _NOT_A_TERM]
     terms = list(dict.fromkeys(name.removeprefix("val_") for name in names))

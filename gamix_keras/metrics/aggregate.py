@@ -28,8 +28,8 @@ class MutualInformation(NamedTuple):
     """Estimate of I(image; z) and what it can at most be.
 
     Attributes:
-        value: nats per image.
-        bound: log N, which no estimate from N posteriors exceeds: a value near it means "at least this".
+        value: Nats per image.
+        bound: Log N, which no estimate from N posteriors exceeds: a value near it means "at least this".
         images: N.
     """
 
@@ -48,13 +48,13 @@ def mutual_information(mean: np.ndarray, log_var: np.ndarray, seed: int = 0) -> 
     Args:
         mean: (N, D), N >= 2.
         log_var: (N, D).
-        seed: seed of z.
+        seed: Seed of z.
 
     Returns:
         value, bound, images.
 
     Raises:
-        ValueError: if the shapes do not fit or N < 2.
+        ValueError: If the shapes do not fit or N < 2.
     """
     mean, log_var = _posteriors(mean, log_var)
     # The information does not depend on where q(z) lies, but squares that are expanded lose digits far from 0.
@@ -75,7 +75,7 @@ def _posteriors(mean: np.ndarray, log_var: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _mixture_log_density(z: np.ndarray, own: np.ndarray, mean: np.ndarray, log_var: np.ndarray) -> np.ndarray:
-    """log q(z_i) of one sample of each posterior, (N,), with log N(z_i; mu_i, sigma_i^2) = own_i given exactly.
+    """Return log q(z_i) of one sample of each posterior, (N,), with log N(z_i; mu_i, sigma_i^2) = own_i given exactly.
 
     `gaussian.mixture_log_density` in float32 would lose the near components of narrow posteriors.
     """
@@ -94,11 +94,11 @@ class Discrepancy(NamedTuple):
     """Squared maximum mean discrepancy and its permutation test.
 
     Attributes:
-        value: unbiased estimate, about 0 when the distributions are equal; can be negative.
-        p_value: share of relabellings with a value at least as large, in (0, 1].
-        kernel: name of the kernel.
-        samples: rows of each set.
-        permutations: number of random relabellings.
+        value: Unbiased estimate, about 0 when the distributions are equal; can be negative.
+        p_value: Share of relabellings with a value at least as large, in (0, 1].
+        kernel: Name of the kernel.
+        samples: Rows of each set.
+        permutations: Number of random relabellings.
     """
 
     value: float
@@ -122,15 +122,15 @@ def prior_discrepancy(
         mean: (N, D), N >= 2.
         log_var: (N, D).
         kernel: "imq" or "rbf", see `maximum_mean_discrepancy`.
-        samples: rows of each set, at most; N if that is less.
-        permutations: number of random relabellings.
-        seed: seed of every draw.
+        samples: Rows of each set, at most; N if that is less.
+        permutations: Number of random relabellings.
+        seed: Seed of every draw.
 
     Returns:
         value, p_value, kernel, samples, permutations.
 
     Raises:
-        ValueError: for an unknown kernel or shapes that do not fit.
+        ValueError: For an unknown kernel or shapes that do not fit.
     """
     mean, log_var = _posteriors(mean, log_var)
     rng = _generator(seed)
@@ -152,14 +152,14 @@ def maximum_mean_discrepancy(
         x: (N, D), N >= 2.
         y: (N, D).
         kernel: "imq" or "rbf".
-        permutations: random relabellings of the pooled rows; the smallest p-value is 1 / (permutations + 1).
-        seed: seed of the relabellings.
+        permutations: Random relabellings of the pooled rows; the smallest p-value is 1 / (permutations + 1).
+        seed: Seed of the relabellings.
 
     Returns:
         value, p_value, kernel, samples, permutations.
 
     Raises:
-        ValueError: for an unknown kernel, shapes that differ or permutations < 1.
+        ValueError: For an unknown kernel, shapes that differ or permutations < 1.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x.ndim != 2 or x.shape != y.shape or len(x) < 2:

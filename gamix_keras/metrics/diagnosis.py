@@ -22,8 +22,8 @@ class Finding(NamedTuple):
 
     Attributes:
         kind: `non-finite`, `collapsed`, `half-dead`, `sigma-collapsed` or `critic-overpowering`.
-        message: what was seen, with the numbers and the thresholds that they crossed.
-        advice: what to try, the likeliest cure first.
+        message: What was seen, with the numbers and the thresholds that they crossed.
+        advice: What to try, the likeliest cure first.
     """
 
     kind: str
@@ -33,7 +33,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where a number becomes a finding.
+    """The thresholds beyond which a number is a finding.
 
     `active_variance` = 0.01: a dimension whose mean varies less over images is inactive (Burda 2016). It is the
         threshold behind `active_units`.
@@ -73,14 +73,14 @@ DEFAULTS = Thresholds()
 
 
 def diagnose(statistics: Statistics, thresholds: Thresholds = DEFAULTS) -> list[Finding]:
-    """What is wrong, the worst first; an empty list means that nothing was found.
+    """Return what is wrong, the worst first; an empty list means that nothing was found.
 
     Args:
-        statistics: any of the following; what is missing is not judged. Scalars: every logged term (`kl`, `elbo`,
+        statistics: Any of the following; what is missing is not judged. Scalars: every logged term (`kl`, `elbo`,
             `reconstruction`, `active_units`, `variance`, `critic_real`, `critic_fake`, ...) and `latent_dim`. Per
             dimension, (D,): `kl_per_dimension` and `posterior_variance` (mean of sigma^2), as in
             `LatentStatistics.summary()`; they outweigh the logs. Also `collapsed_dimensions`, see there.
-        thresholds: see `Thresholds`.
+        thresholds: See `Thresholds`.
 
     Examples:
         >>> [finding.kind for finding in diagnose({"latent_dim": 32, "kl": 0.02, "active_units": 1})]
@@ -96,11 +96,12 @@ def diagnose(statistics: Statistics, thresholds: Thresholds = DEFAULTS) -> list[
 
 
 def collapsed_dimensions(mean: np.ndarray, log_var: np.ndarray, thresholds: Thresholds = DEFAULTS) -> int:
-    """Number of (epsilon, delta)-collapsed dimensions: KL(q(z_d|x) || N(0, 1)) < epsilon for 1 - delta of the images.
+    """Count (epsilon, delta)-collapsed dimensions: KL(q(z_d|x) || N(0, 1)) < epsilon for 1 - delta of the images.
 
     Args:
-        mean, log_var: posteriors of N images, (N, D).
-        thresholds: epsilon is `kl`, delta is `delta`.
+        mean: Posterior means of N images, (N, D).
+        log_var: Posterior log-variances, (N, D).
+        thresholds: The thresholds, with epsilon as `kl` and delta as `delta`.
 
     Source: Lucas, Tucker, Grosse & Norouzi 2019, "Don't blame the ELBO!".
     """
@@ -189,7 +190,7 @@ def _latent_dim(statistics: Statistics) -> int | None:
 
 
 def _kl(statistics: Statistics) -> float | None:
-    """The KL itself: with free bits the logged `kl` has a floor, but the ELBO does not."""
+    """Return the KL itself, from the ELBO: with free bits the logged `kl` has a floor."""
     if "kl_per_dimension" in statistics:
         return float(np.sum(statistics["kl_per_dimension"]))
     if {"elbo", "reconstruction"} <= set(statistics):
@@ -198,7 +199,7 @@ def _kl(statistics: Statistics) -> float | None:
 
 
 def _sigma(statistics: Statistics) -> float | None:
-    """A typical sigma^2: its geometric mean over images and dimensions, or over dimensions of the mean over images."""
+    """Return a typical sigma^2: its geometric mean over images and dimensions, or over dimensions of their means."""
     size = _latent_dim(statistics)
     if size and "variance" in statistics:
         # Solves D (s - 1 - log s) = variance term for s well below 1, where the threshold lies.

@@ -39,7 +39,7 @@ def weights_path() -> Path:
     """Path of the installed weights.
 
     Raises:
-        ValueError: if the package is not installed.
+        ValueError: If the package is not installed.
     """
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
@@ -97,18 +97,18 @@ class _Builder:
 
 
 def efficientnet_lite0(weights: Weights, size: int = DEFAULT_SIZE) -> keras.Model:
-    """Builds the network and loads its weights.
+    """Build the network and load its weights.
 
     Args:
         weights: PyTorch state dict, see `load_weights`.
-        size: height and width of the input; 224 in training.
+        size: Height and width of the input; 224 in training.
 
     Returns:
         Model from (B, size, size, 3) float32, pixels p in [0, 255] as (p - 127) / 128, to pooled features (B, 1280)
         and ImageNet logits (B, 1000).
 
     Raises:
-        ValueError: if the weights do not fit.
+        ValueError: If the weights do not fit.
     """
     build = _Builder(weights)
     inputs = keras.Input((size, size, 3), dtype="float32", name="image")
@@ -134,6 +134,6 @@ def load_weights() -> Weights:
     """State dict of the installed package.
 
     Raises:
-        ValueError: if the package is not installed or its file is damaged.
+        ValueError: If the package is not installed or its file is damaged.
     """
     return read_state_dict(weights_path())

@@ -38,21 +38,21 @@ def _describe_resize(size: int | None) -> str:
 
 
 def feature_extractor(source: str | keras.Model, size: int | None = None, batch_size: int = 32) -> FeatureExtractor:
-    """Makes an extractor from its name or from a Keras model.
+    """Make an extractor from its name or from a Keras model.
 
     Args:
         source: "efficientnet_lite0", "inception", "keras:NAME" with NAME a function of keras.applications, or a Keras
             model of images in [-1, 1] with one output, (B, D) or (B, h, w, D), which is averaged over positions.
-        size: height and width to which images are resized. Default: the network's own (efficientnet_lite0 224;
+        size: Height and width to which images are resized. Default: the network's own (efficientnet_lite0 224;
             keras:NAME 224, or 299 for Inception and Xception; a model its input's size, or none). Smaller is faster
             and gives other distances, which carry the size in their name. Fixed for inception.
-        batch_size: images per call of the network.
+        batch_size: Images per call of the network.
 
     Returns:
         The extractor.
 
     Raises:
-        ValueError: for an unknown name, weights that are not installed or cannot be downloaded, or a size that the
+        ValueError: For an unknown name, weights that are not installed or cannot be downloaded, or a size that the
             network does not take.
     """
     if size is not None and size < 1:

@@ -35,12 +35,12 @@ class FeatureStatistics:
     is O(dim^2 + keep dim) and does not grow with the number of images.
 
     Args:
-        dim: number of features.
-        keep: features kept, at most, at least 2.
-        seed: seed of the subset.
+        dim: Number of features.
+        keep: Features kept, at most, at least 2.
+        seed: Seed of the subset.
 
     Raises:
-        ValueError: if dim or keep is too small.
+        ValueError: If dim or keep is too small.
     """
 
     def __init__(self, dim: int, keep: int = DEFAULT_KEEP, seed: int = 0) -> None:
@@ -53,14 +53,14 @@ class FeatureStatistics:
         return self.moments.count
 
     def update(self, features: np.ndarray) -> "FeatureStatistics":
-        """Adds features (B, dim) and returns this object."""
+        """Add features (B, dim) and return this object."""
         self.moments.update(features)
         self.subset.update(features)
         return self
 
 
 def _rebatch(batches: Iterable[Tensor], size: int) -> Iterator[np.ndarray]:
-    """The same images as 8-bit pixels, `size` at a time."""
+    """Yield the same images as 8-bit pixels, `size` at a time."""
     waiting: list[np.ndarray] = []
     for batch in batches:
         waiting.append(to_pixels(batch))
@@ -77,19 +77,19 @@ def _rebatch(batches: Iterable[Tensor], size: int) -> Iterator[np.ndarray]:
 def extract_statistics(
     extractor: FeatureExtractor, batches: Iterable[Tensor], keep: int = DEFAULT_KEEP, seed: int = 0
 ) -> FeatureStatistics:
-    """Extracts and reduces the features of a stream of images.
+    """Extract and reduce the features of a stream of images.
 
     Args:
-        extractor: see `feature_extractor`.
-        batches: batches (B, H, W, C) of one image size, uint8 or float in [-1, 1]; B may vary.
-        keep: features kept for kernel distance and nearest-neighbour scores.
-        seed: seed of that subset.
+        extractor: See `feature_extractor`.
+        batches: Batches (B, H, W, C) of one image size, uint8 or float in [-1, 1]; B may vary.
+        keep: Features kept for kernel distance and nearest-neighbour scores.
+        seed: Seed of that subset.
 
     Returns:
         The statistics.
 
     Raises:
-        ValueError: if the images do not fit.
+        ValueError: If the images do not fit.
     """
     statistics = FeatureStatistics(extractor.dim, keep, seed)
     for features in _gathered(extractor(pixels) for pixels in _rebatch(batches, extractor.batch_size)):
@@ -98,7 +98,7 @@ def extract_statistics(
 
 
 def _gathered(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The same rows, at least 1,024 at a time: each update of a covariance costs as much as a few hundred rows."""
+    """Yield the same rows, at least 1,024 at a time, as an update of a covariance costs as much as a few 100 rows."""
     waiting: list[np.ndarray] = []
     for part in parts:
         waiting.append(part)
@@ -132,17 +132,17 @@ def cached_statistics(
     cannot be read is replaced. Files are written whole or not at all and hold plain arrays, no pickle.
 
     Args:
-        extractor: see `feature_extractor`.
-        open_batches: called for each reading; returns batches as in `extract_statistics`, in the same order.
-        folder: where the files live; made if it does not exist.
-        keep: as in `extract_statistics`.
-        seed: as in `extract_statistics`.
+        extractor: See `feature_extractor`.
+        open_batches: Called for each reading; returns batches as in `extract_statistics`, in the same order.
+        folder: The folder of the files, which is created if it does not exist.
+        keep: As in `extract_statistics`.
+        seed: As in `extract_statistics`.
 
     Returns:
         The statistics, equal to the last bit whether computed or read; one read cannot be updated further.
 
     Raises:
-        ValueError: if the images do not fit.
+        ValueError: If the images do not fit.
     """
     key = {"version": _CACHE_VERSION, "keep": keep, "seed": seed, "images": content_hash(open_batches())}
     text = json.dumps({**key, **extractor.protocol()}, sort_keys=True)
@@ -168,7 +168,7 @@ def _write(path: Path, statistics: FeatureStatistics) -> None:
 
 
 def _read(path: Path, dim: int, keep: int) -> FeatureStatistics | None:
-    """The statistics in a file, or None if there is none or it is damaged."""
+    """Return the statistics in a file, or None if there is none or it is damaged."""
     statistics = FeatureStatistics(dim, keep)
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -192,12 +192,12 @@ def generation_scores(
     """Every distance between generated and real images on one extractor's features, with its protocol.
 
     Args:
-        extractor: the extractor of both statistics; it names the distances.
-        real: statistics of real images.
-        generated: statistics of generated images.
-        neighbours: k of the nearest-neighbour scores.
-        blocks: disjoint blocks behind the kernel distance's confidence interval.
-        seed: seed of the blocks.
+        extractor: The extractor of both statistics; it names the distances.
+        real: Statistics of real images.
+        generated: Statistics of generated images.
+        neighbours: The k of the nearest-neighbour scores.
+        blocks: Disjoint blocks behind the kernel distance's confidence interval.
+        seed: Seed of the blocks.
 
     Returns:
         scores: Frechet distance (fid or fd_LABEL), kernel distance (kid or kd_LABEL: value, low, high, blocks,

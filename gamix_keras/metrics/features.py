@@ -24,7 +24,7 @@ def to_pixels(images: Tensor) -> np.ndarray:
         (B, H, W, C) uint8; -1 is 0 and 1 is 255.
 
     Raises:
-        ValueError: if the shape is not (B, H, W, 1) or (B, H, W, 3), or a value is not finite.
+        ValueError: If the shape is not (B, H, W, 1) or (B, H, W, 3), or a value is not finite.
     """
     images = ops.convert_to_numpy(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
@@ -41,14 +41,14 @@ class FeatureExtractor:
     """A named network from images to features, run in batches of one size.
 
     Args:
-        name: name of the extractor, for the protocol.
-        label: short name that distances carry: "efflite0" makes fd_efflite0.
-        network: function of uint8 (B, H, W, C), C = `channels`, to features (B, dim).
-        dim: number of features.
-        resize: what is done to the images' size, in words, for the protocol.
-        weights: what identifies the weights.
-        channels: channels that the network expects, 1 or 3.
-        batch_size: images per call of the network.
+        name: Name of the extractor, for the protocol.
+        label: Short name that distances carry: "efflite0" makes fd_efflite0.
+        network: Function of uint8 (B, H, W, C), C = `channels`, to features (B, dim).
+        dim: Number of features.
+        resize: What is done to the images' size, in words, for the protocol.
+        weights: What identifies the weights.
+        channels: Channels that the network expects, 1 or 3.
+        batch_size: Images per call of the network.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class FeatureExtractor:
         return "kid" if self.name == "inception" else f"kd_{self.label}"
 
     def protocol(self) -> dict[str, Any]:
-        """What a reader must know to repeat the features."""
+        """Return what a reader must know to repeat the features."""
         return {
             "extractor": self.name,
             "features": self.dim,
@@ -96,7 +96,7 @@ class FeatureExtractor:
             (B, dim) float32.
 
         Raises:
-            ValueError: if the images do not fit.
+            ValueError: If the images do not fit.
         """
         pixels = self._match_channels(to_pixels(images))
         starts = range(0, len(pixels), self.batch_size)
@@ -151,9 +151,9 @@ class KerasNetwork:
     """Runs a Keras model on pixels: one pipeline per image size, compiled as the backend does best.
 
     Args:
-        model: from (B, size, size, C) float32 to features (B, D).
-        size: height and width to which images are resized; None leaves them.
-        scale: from pixels in [0, 255] to what the model expects.
+        model: From (B, size, size, C) float32 to features (B, D).
+        size: Height and width to which images are resized; None leaves them.
+        scale: From pixels in [0, 255] to what the model expects.
     """
 
     def __init__(self, model: keras.Model, size: int | None, scale: Callable[[Tensor], Tensor]) -> None:

@@ -36,7 +36,7 @@ def frechet_distance(
         The distance, >= 0, in squared units of the features.
 
     Raises:
-        ValueError: if the shapes do not fit or a value is not finite.
+        ValueError: If the shapes do not fit or a value is not finite.
     """
     mean_a, mean_b = (np.asarray(v, dtype=np.float64) for v in (mean_a, mean_b))
     covariance_a, covariance_b = (np.asarray(v, dtype=np.float64) for v in (covariance_a, covariance_b))
@@ -91,7 +91,7 @@ def polynomial_mmd(real: np.ndarray, fake: np.ndarray) -> float:
         The estimate; 0 on average for equal distributions, so it can be negative.
 
     Raises:
-        ValueError: if the shapes do not fit, a value is not finite, or there are fewer than two rows.
+        ValueError: If the shapes do not fit, a value is not finite, or there are fewer than two rows.
     """
     real, fake = _feature_pair(real, fake)
     if min(len(real), len(fake)) < 2:
@@ -114,11 +114,11 @@ class KernelDistance(NamedTuple):
     """Kernel distance with its confidence interval.
 
     Attributes:
-        value: mean over blocks of the unbiased squared MMD.
-        low: lower end of the interval.
-        high: upper end of the interval.
-        blocks: number of disjoint blocks.
-        block_size: rows of each array in a block.
+        value: Mean over blocks of the unbiased squared MMD.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        blocks: Number of disjoint blocks.
+        block_size: Rows of each array in a block.
     """
 
     value: float
@@ -140,15 +140,15 @@ def kernel_distance(
     Args:
         real: (N, D).
         fake: (M, D).
-        blocks: number of blocks, at least 2; each has min(N, M) // blocks rows of each array.
-        confidence: coverage of the interval, in (0, 1).
-        seed: seed of the shuffle.
+        blocks: Number of blocks, at least 2; each has min(N, M) // blocks rows of each array.
+        confidence: Coverage of the interval, in (0, 1).
+        seed: Seed of the shuffle.
 
     Returns:
         value, low, high, blocks, block_size.
 
     Raises:
-        ValueError: if there are not two rows per block, or an argument is out of range.
+        ValueError: If there are not two rows per block, or an argument is out of range.
     """
     real, fake = _feature_pair(real, fake)
     if blocks < 2 or not 0.0 < confidence < 1.0:
@@ -174,11 +174,11 @@ class ManifoldScores(NamedTuple):
     """Nearest-neighbour scores.
 
     Attributes:
-        precision: share of generated images inside some real image's neighbourhood, in [0, 1].
-        recall: share of real images inside some generated image's neighbourhood, in [0, 1].
-        density: mean number of real neighbourhoods around a generated image, over k; >= 0, 1 on average when the
+        precision: Share of generated images inside some real image's neighbourhood, in [0, 1].
+        recall: Share of real images inside some generated image's neighbourhood, in [0, 1].
+        density: Mean number of real neighbourhoods around a generated image, over k; >= 0, 1 on average when the
             distributions are equal.
-        coverage: share of real images with a generated image in their neighbourhood, in [0, 1].
+        coverage: Share of real images with a generated image in their neighbourhood, in [0, 1].
     """
 
     precision: float
@@ -198,7 +198,7 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, neighb
     Args:
         real: (N, D).
         fake: (M, D).
-        neighbours: k, smaller than N and M.
+        neighbours: The number of neighbours k, smaller than N and M.
 
     Returns:
         precision, recall, density, coverage.

@@ -38,7 +38,7 @@ def _pair(images: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _unit_pair(images: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps both batches from [-1, 1] to [0, 1] in float32."""
+    """Map both batches from [-1, 1] to [0, 1] in float32."""
     x, y = _pair(images, reconstruction)
     return 0.5 + 0.5 * x, 0.5 + 0.5 * y
 
@@ -141,7 +141,7 @@ def _require_window(images: Tensor) -> int:
 
 
 def structural_similarity(images: Tensor, reconstruction: Tensor) -> Tensor:
-    """Structural similarity, mean over positions where the Gaussian window fits and over channels.
+    """Structural similarity, the mean over channels and over positions at which the Gaussian window fits.
 
     SSIM = (2 m_x m_y + c1)(2 s_xy + c2) / ((m_x^2 + m_y^2 + c1)(s_x^2 + s_y^2 + c2)), moments under an 11 x 11
     Gaussian window of standard deviation 1.5, c1 = 0.01^2, c2 = 0.03^2 on the [0, 1] scale
@@ -155,7 +155,7 @@ def structural_similarity(images: Tensor, reconstruction: Tensor) -> Tensor:
         (B,) float32 in [-1, 1], 1 for equal images.
 
     Raises:
-        ValueError: if an image is smaller than the window.
+        ValueError: If an image is smaller than the window.
     """
     x, y = _unit_pair(images, reconstruction)
     _require_window(x)
@@ -163,7 +163,7 @@ def structural_similarity(images: Tensor, reconstruction: Tensor) -> Tensor:
 
 
 def similarity_scales(side: int) -> int:
-    """Number of scales, at most 5, at which an image of this shorter side still holds the 11-pixel window.
+    """Return the number of scales, at most 5, at which an image of this shorter side still holds the 11-pixel window.
 
     256 and 176 pixels have five, 128 has four, 64 three, 32 two.
     """
@@ -187,7 +187,7 @@ def multiscale_structural_similarity(images: Tensor, reconstruction: Tensor) -> 
         (B,) float32 in [0, 1], 1 for equal images.
 
     Raises:
-        ValueError: if an image is smaller than the window.
+        ValueError: If an image is smaller than the window.
     """
     x, y = _unit_pair(images, reconstruction)
     scales = similarity_scales(_require_window(x))

@@ -16,13 +16,13 @@ class ImportanceBound(NamedTuple):
     """What `importance_bound` returns.
 
     Attributes:
-        value: lower bound on the mean of log p(x), nats per image.
-        standard_error: of `value`, over images.
-        elbo: the same draws one at a time, the bound that training raises; never above `value`.
-        effective_draws: mean over images of (sum w)^2 / sum w^2, from 1 to K. Near 1, one draw decides, and the
+        value: Lower bound on the mean of log p(x), nats per image.
+        standard_error: Of `value`, over images.
+        elbo: The same draws one at a time, the bound that training raises; never above `value`.
+        effective_draws: Mean over images of (sum w)^2 / sum w^2, from 1 to K. Near 1, one draw decides, and the
             bound is loose.
         draws: K.
-        images: number of images.
+        images: Number of images.
     """
 
     value: float
@@ -43,17 +43,17 @@ def log_weights(
     """Log-weights log w_k of a batch of images, in float64; memory is that of one draw of each image.
 
     Args:
-        mean: posterior means, (B, D).
-        log_var: posterior log-variances, (B, D), clamped to [-30, 20].
-        log_likelihood: maps latents (B, D) float32, one of each image, to log p(x|z) (B,).
+        mean: Posterior means, (B, D).
+        log_var: Posterior log-variances, (B, D), clamped to [-30, 20].
+        log_likelihood: Maps latents (B, D) float32, one of each image, to log p(x|z) (B,).
         draws: K.
-        seed: seed of the draws.
+        seed: Seed of the draws.
 
     Returns:
         (B, K).
 
     Raises:
-        ValueError: for draws < 1 or shapes that do not fit.
+        ValueError: For draws < 1 or shapes that do not fit.
     """
     mean, log_var = np.asarray(mean, "float64"), np.asarray(log_var, "float64")
     if mean.ndim != 2 or mean.shape != log_var.shape or draws < 1:
@@ -80,7 +80,7 @@ def importance_bound(weights: np.ndarray) -> ImportanceBound:
         weights: log-weights (N, K) of `log_weights`.
 
     Raises:
-        ValueError: for another shape, or a value that is not finite.
+        ValueError: For another shape, or a value that is not finite.
     """
     weights = np.asarray(weights, "float64")
     if weights.ndim != 2 or not weights.size or not np.isfinite(weights).all():

@@ -19,13 +19,13 @@ class ActiveUnits(keras.metrics.Metric):
     order 1 / images).
 
     Args:
-        latent_dim: number of latent dimensions D.
-        threshold: variance above which a dimension counts as active.
-        name: name of the metric in the logs.
-        dtype: dtype of the accumulators.
+        latent_dim: Number of latent dimensions D.
+        threshold: Variance above which a dimension counts as active.
+        name: Name of the metric in the logs.
+        dtype: Dtype of the accumulators.
 
     Raises:
-        ValueError: if latent_dim is not positive or threshold is negative.
+        ValueError: If latent_dim is not positive or threshold is negative.
     """
 
     _direction = "up"  # for mode="auto" of Keras's callbacks
@@ -49,11 +49,11 @@ class ActiveUnits(keras.metrics.Metric):
         self.squares = self.add_variable((self.latent_dim,), "zeros", name="squares")
 
     def update_state(self, mean: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Adds a batch.
+        """Add a batch.
 
         Args:
-            mean: posterior means, (B, D).
-            sample_weight: optional weight of each image, (B,) or a scalar.
+            mean: Posterior means, (B, D).
+            sample_weight: Optional weight of each image, (B,) or a scalar.
         """
         mean = ops.cast(mean, self.dtype)
         weight = ops.ones_like(mean[:, :1])
@@ -73,14 +73,14 @@ class ActiveUnits(keras.metrics.Metric):
         return _safe_divide(self.squares, self.count)
 
     def result(self) -> Tensor:
-        """Number of active dimensions, a scalar in [0, D]."""
+        """Return the number of active dimensions, a scalar in [0, D]."""
         return ops.sum(ops.cast(self.variance() > self.threshold, self.dtype))
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Return the constructor's arguments."""
         return {**super().get_config(), "latent_dim": self.latent_dim, "threshold": self.threshold}
 
 
 def _safe_divide(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Quotient, 0 where the denominator is 0 (nothing accumulated yet)."""
+    """Divide, with 0 for a denominator of 0 (nothing accumulated yet)."""
     return ops.divide_no_nan(numerator, denominator)

@@ -66,12 +66,12 @@ class LatentStatistics:
     not grow with the number of images. Results do not depend on how the images are batched.
 
     Args:
-        latent_dim: number of latent dimensions D.
-        keep: posteriors kept for the sample-based estimates, at least 2.
-        seed: seed of the subset and of the samples drawn from it.
+        latent_dim: Number of latent dimensions D.
+        keep: Posteriors kept for the sample-based estimates, at least 2.
+        seed: Seed of the subset and of the samples drawn from it.
 
     Raises:
-        ValueError: if latent_dim or keep is too small.
+        ValueError: If latent_dim or keep is too small.
     """
 
     def __init__(self, latent_dim: int, keep: int = 2048, seed: int = 0) -> None:
@@ -89,14 +89,14 @@ class LatentStatistics:
         return self.means.count
 
     def update(self, mean: Tensor, log_var: Tensor) -> "LatentStatistics":
-        """Adds a batch of posteriors and returns this object.
+        """Add a batch of posteriors and return this object.
 
         Args:
             mean: (B, D).
             log_var: (B, D), clamped to [-30, 20].
 
         Raises:
-            ValueError: if the shapes differ from (B, D) or a value is not finite.
+            ValueError: If the shapes differ from (B, D) or a value is not finite.
         """
         mean = np.asarray(ops.convert_to_numpy(mean), dtype=np.float64)
         log_var = np.asarray(ops.convert_to_numpy(log_var), dtype=np.float64)
@@ -114,7 +114,7 @@ class LatentStatistics:
         return self
 
     def kept(self) -> tuple[np.ndarray, np.ndarray]:
-        """The random subset: mean and log_var, each (K, D) float64, K = min(count, keep)."""
+        """Return the random subset: mean and log_var, each (K, D) float64, K = min(count, keep)."""
         return self._subset.rows[:, : self.latent_dim], self._subset.rows[:, self.latent_dim :]
 
     def kl_per_dimension(self) -> np.ndarray:
@@ -130,7 +130,7 @@ class LatentStatistics:
         return self._variance_sum / self._require(1)
 
     def active_units(self, threshold: float = _ACTIVE_VARIANCE) -> int:
-        """Number of dimensions with Var_i(mu_i) > threshold (Burda et al. 2016, see `ActiveUnits`)."""
+        """Count the dimensions with Var_i(mu_i) > threshold (Burda et al. 2016, see `ActiveUnits`)."""
         return int((self.mean_variance() > threshold).sum())
 
     def covariance(self) -> np.ndarray:
@@ -170,7 +170,7 @@ class LatentStatistics:
         return Correlation(float(values.mean()), float(values.max())) if len(values) else Correlation(0.0, 0.0)
 
     def variance_histogram(self) -> tuple[np.ndarray, np.ndarray]:
-        """Counts of posterior variances over all images and dimensions.
+        """Return the counts of posterior variances over all images and dimensions.
 
         Returns:
             counts: (49,) integers; edges: (50,) from 0 to 1.2 in steps of 0.025, then infinity.
@@ -178,7 +178,7 @@ class LatentStatistics:
         return self._histogram.copy(), HISTOGRAM_EDGES.copy()
 
     def dimension_kinds(self) -> dict[str, int]:
-        """Counts of dimensions by mean posterior variance: near 0, near 1 or between.
+        """Return the counts of dimensions by mean posterior variance: near 0, near 1 or between.
 
         Returns:
             informative: below 0.1; superfluous: above 0.9; partial: the rest (Dai & Wipf 2019 describe the two
@@ -197,10 +197,10 @@ class LatentStatistics:
         """Everything as plain numbers and lists, ready for JSON; same data and seed give the same result.
 
         Args:
-            permutations: random relabellings behind the MMD's p-value.
+            permutations: Random relabellings behind the MMD's p-value.
 
         Raises:
-            ValueError: if fewer than two posteriors were seen.
+            ValueError: If fewer than two posteriors were seen.
         """
         self._require(2)
         kl, spectrum = self.kl_per_dimension(), self.spectrum()
@@ -221,7 +221,7 @@ class LatentStatistics:
         }
 
     def _require(self, count: int) -> int:
-        """Number of posteriors seen, which must be at least `count`."""
+        """Return the number of posteriors seen, which must be at least `count`."""
         if self.count < count:
             raise ValueError(f"statistics need at least {count} posteriors; received {self.count}")
         return self.count

@@ -10,15 +10,15 @@ class FeatureMoments:
     variance", which subtracts each batch's own mean first and so does not cancel. Memory is O(D^2).
 
     Args:
-        dim: length D of the vectors.
+        dim: Length D of the vectors.
 
     Attributes:
-        count: number of vectors seen.
-        mean: their mean, (D,) float64.
-        scatter: sum of (x - mean)(x - mean)', (D, D) float64.
+        count: Number of vectors seen.
+        mean: Their mean, (D,) float64.
+        scatter: Sum of (x - mean)(x - mean)', (D, D) float64.
 
     Raises:
-        ValueError: if dim is not positive.
+        ValueError: If dim is not positive.
     """
 
     def __init__(self, dim: int) -> None:
@@ -34,7 +34,7 @@ class FeatureMoments:
         return len(self.mean)
 
     def update(self, features: np.ndarray) -> "FeatureMoments":
-        """Adds a batch.
+        """Add a batch.
 
         Args:
             features: (B, D), finite.
@@ -43,7 +43,7 @@ class FeatureMoments:
             This object.
 
         Raises:
-            ValueError: if the shape is not (B, D) or a value is not finite.
+            ValueError: If the shape is not (B, D) or a value is not finite.
         """
         features = np.asarray(features, dtype=np.float64)
         if features.ndim != 2 or features.shape[1] != self.dim:
@@ -57,10 +57,10 @@ class FeatureMoments:
         return self
 
     def merge(self, other: "FeatureMoments") -> "FeatureMoments":
-        """Adds everything another accumulator has seen, and returns this object.
+        """Add everything another accumulator has seen, and return this object.
 
         Raises:
-            ValueError: if the vectors' lengths differ.
+            ValueError: If the vectors' lengths differ.
         """
         if other.dim != self.dim:
             raise ValueError(f"other must hold vectors of length {self.dim}; received {other.dim}")
@@ -81,7 +81,7 @@ class FeatureMoments:
             ddof: 1 for the sample covariance (that of published Frechet distances), 0 for the population's.
 
         Raises:
-            ValueError: if there are not more than ddof vectors.
+            ValueError: If there are not more than ddof vectors.
         """
         if self.count <= ddof:
             raise ValueError(f"covariance needs more than {ddof} vectors; received {self.count}")
@@ -95,13 +95,13 @@ class UniformSubset:
     order of the stream, not on its batches.
 
     Args:
-        dim: length D of the vectors.
-        keep: vectors kept, at most.
-        seed: seed of the keys.
-        dtype: dtype in which the vectors are kept.
+        dim: Length D of the vectors.
+        keep: Vectors kept, at most.
+        seed: Seed of the keys.
+        dtype: Dtype in which the vectors are kept.
 
     Raises:
-        ValueError: if keep is less than 2.
+        ValueError: If keep is less than 2.
     """
 
     def __init__(self, dim: int, keep: int, seed: int = 0, dtype: type = np.float64) -> None:
@@ -113,7 +113,7 @@ class UniformSubset:
         self._generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
 
     def update(self, rows: np.ndarray) -> "UniformSubset":
-        """Adds a batch (B, D) and returns this object; `rows` then holds the subset, (K, D), in random order."""
+        """Add a batch (B, D) and return this object; `rows` then holds the subset, (K, D), in random order."""
         keys = self._generator.random(len(rows))
         if len(self._keys) == self.keep:
             chosen = keys < self._keys[-1]

@@ -9,12 +9,12 @@ class PathSmoothness(NamedTuple):
     """What `path_smoothness` returns.
 
     Attributes:
-        ratio: mean over paths of length over straight-line distance; 1 is straight, larger is more roundabout.
-            None where no path has two different ends.
-        largest_step: mean over paths of the longest step over the length; 1 / steps is even, near 1 is a jump.
-        length: mean length of the paths, in units of the features.
-        paths: paths with two different ends.
-        steps: steps of each path.
+        ratio: Mean over paths of length over straight-line distance; 1 is straight, larger is more roundabout.
+            None if no path has two different ends.
+        largest_step: Mean over paths of the longest step over the length; 1 / steps is even, near 1 is a jump.
+        length: Mean length of the paths, in units of the features.
+        paths: Paths with two different ends.
+        steps: Steps of each path.
     """
 
     ratio: float | None
@@ -31,10 +31,10 @@ def path_smoothness(features: np.ndarray) -> PathSmoothness:
     largest step. Compare models with the same extractor, number of steps and pairs only: finer steps make longer paths.
 
     Args:
-        features: features of the images along each path, (N, T, D), T >= 2.
+        features: Features of the images along each path, (N, T, D), T >= 2.
 
     Raises:
-        ValueError: for another shape, or a value that is not finite.
+        ValueError: For another shape, or a value that is not finite.
     """
     features = np.asarray(features, "float64")
     if features.ndim != 3 or features.shape[0] < 1 or features.shape[1] < 2 or not np.isfinite(features).all():

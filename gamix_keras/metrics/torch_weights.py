@@ -102,16 +102,16 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Reads the tensors of a .pth or .pt file that holds a state dict.
+    """Read the tensors of a .pth or .pt file that holds a state dict.
 
     Args:
-        path: the file, in either container.
+        path: The file, in either container.
 
     Returns:
         Name to array, in the file's order and layout (convolutions are (out, in, height, width)).
 
     Raises:
-        ValueError: if the file is no state dict, is cut short, or refers to anything but tensors.
+        ValueError: If the file is no state dict, is cut short, or refers to anything but tensors.
     """
     read = _read_zip if zipfile.is_zipfile(path) else _read_stream
     try:
