@@ -30,7 +30,6 @@ _PUBLIC = {
     "load": "loading",
     "load_image": "data",
     "load_preset": "config.presets",
-    "load_run": "runs",
     "open_source": "data",
     "preset_names": "config.presets",
     "shipped_names": "loading",

@@ -15,8 +15,8 @@ from gamix_keras import latent_space
 from gamix_keras.config import Config, UserError
 from gamix_keras.models.compiled import CompiledVAE
 from gamix_keras.runs import Run, sampling
+from gamix_keras.runs.model_file import load_model
 from gamix_keras.samplers import SAMPLERS, Posteriors, Sampler, fit_sampler
-from gamix_keras.training.building import building
 
 FOLDER = "saved_models"
 _PREFERRED = ("second_stage", "mixture", "gaussian")
@@ -30,13 +30,36 @@ class TrainedModel:
         model: The Keras model itself, not compiled. Its own ``sample`` draws from the prior N(0, I).
         sampler: An approximation of q(z), see ``gamix_keras.samplers``; ``sample`` draws from this.
         config: The configuration of the run; None where a single file was loaded.
-        evaluation: What ``gamix-keras evaluate`` wrote; None where there is nothing.
+        evaluation: What `gamix-keras evaluate` wrote; None if it was not run.
+        epochs: Epochs that the model was trained for; None if a single file was loaded.
     """
 
     model: keras.Model
     sampler: Sampler
     config: Config | None = None
     evaluation: dict[str, Any] | None = None
+    epochs: int | None = None
+
+    def __repr__(self) -> str:
+        """Three lines: what it is, what it was trained on, and what it draws from."""
+        shape = " x ".join(map(str, self.image_shape))
+        what = f"{type(self.model).__name__}: images {shape}, {self.latent_dim} latents"
+        return "\n".join([f"{what}, {self.model.count_params():,} weights", self._training(), self._drawing()])
+
+    def _training(self) -> str:
+        if self.config is None:
+            return "trained on: unknown, for a single file was loaded"
+        source = self.config.data.source
+        drawn = f" ({self.config.data.count:,} drawn)" if source == "faces" else ""
+        return f"trained on: {source}{drawn}, {self.epochs} epochs"
+
+    def _drawing(self) -> str:
+        name = next(name for name, kind in SAMPLERS.items() if type(self.sampler) is kind)
+        score = (self.evaluation or {}).get("samplers", {}).get(name)
+        if score is None:
+            return f"sampler: {name}, not measured yet"
+        distance = score["frechet"]
+        return f"sampler: {name}, {distance.get('name', 'Frechet distance')} {distance['value']:.1f}"
 
     @functools.cached_property
     def networks(self) -> CompiledVAE:
@@ -99,27 +122,28 @@ class TrainedModel:
         return replace(self, sampler=fit_sampler(name, self.model, images, **arguments))
 
 
-def load(name: str | os.PathLike, sampler: str | None = None) -> TrainedModel:
+def load(name: str | os.PathLike, sampler: str | None = None, checkpoint: str | int = "latest") -> TrainedModel:
     """Load a trained model, ready to draw.
 
         faces = gamix_keras.load("faces")
         images = faces.sample(16, seed=0)
 
     Args:
-        name: A model that comes with the package (``shipped_names()``), a run directory, or a ``.keras`` file. A name
-            goes before a path; write ``./faces`` for a directory of that name.
-        sampler: ``prior``, ``gaussian``, ``mixture`` or ``second_stage``. None takes the best that was measured for
-            the run, else the second stage, else what was fitted before, else the prior. A sampler that is asked for
-            and was not fitted yet is fitted to the run's training images and kept in ``RUN/samplers``.
+        name: A model that comes with the package (`shipped_names()`), a run directory, or a `.keras` file. A name goes
+            before a path; write `./faces` for a directory of that name.
+        sampler: `prior`, `gaussian`, `mixture` or `second_stage`. None takes the best that was measured for the run,
+            else the second stage, else what was fitted before, else the prior. A sampler that is named and was not
+            fitted yet is fitted to the run's training images and kept in `RUN/samplers`.
+        checkpoint: Which checkpoint of a run: `latest`, `best` or an epoch, see `Run.at`.
 
     Raises:
-        UserError: In one line, where there is nothing of that name, it cannot be read, or it lacks the sampler.
+        UserError: If there is nothing of that name, it cannot be read, or it lacks the sampler or the checkpoint.
     """
     if sampler not in (None, *SAMPLERS):
         raise UserError(f"load: sampler: expected one of {', '.join(SAMPLERS)}, got {sampler!r}")
     path = shipped().get(os.fspath(name)) or Path(name).expanduser()
     if (path / "config.json").is_file():
-        return _load_run(Run.open(path), sampler)
+        return _load_run(Run.open(path).at(checkpoint), sampler)
     if path.is_file() and path.suffix == ".keras":
         return _load_file(path, sampler)
     near = difflib.get_close_matches(os.fspath(name), shipped(), n=1)
@@ -153,7 +177,7 @@ def _installed() -> list[metadata.PackagePath]:
 def _load_run(run: Run, sampler: str | None) -> TrainedModel:
     model = run.load_model()
     drawn = sampling.sampler_of(run, model, sampler or _best(run, model))
-    return TrainedModel(model, drawn, run.config, run.evaluation())
+    return TrainedModel(model, drawn, run.config, run.evaluation(), run.checkpoint().epoch)
 
 
 def _best(run: Run, model: keras.Model) -> str:
@@ -165,18 +189,13 @@ def _best(run: Run, model: keras.Model) -> str:
 
 
 def _load_file(path: Path, sampler: str | None) -> TrainedModel:
-    from gamix_keras import assembly  # noqa: F401  # registers the classes that the file names
-
     try:
-        with building():
-            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = load_model(path)
     except Exception as error:
         why = str(error).partition("\n")[0]
         raise UserError(f"load: expected a file of a model, got {path}, which cannot be read: {why}") from None
     if not hasattr(model, "reconstruct"):
         raise UserError(f"load: expected a file of a VAE, got {path}, which holds a {type(model).__name__}")
-    if hasattr(model, "adopt_average"):
-        model.adopt_average()
     if sampler in sampling.FITTED:
         remedy = "load(...).with_sampler(name, images) fits one"
         raise UserError(f"load: expected sampler prior or second_stage for a single file, got {sampler}; {remedy}")

@@ -110,3 +110,25 @@ def test_an_installed_model_is_found_by_the_record(tmp_path, monkeypatch):
     assert gamix_keras.shipped_names() == ("drawn",)
     monkeypatch.setattr(metadata, "files", lambda name: None)
     assert loading.shipped() == {}
+
+
+def test_a_model_is_printed_in_three_lines(run, tmp_path):
+    scores = {"samplers": {"prior": {"frechet": {"value": 12.34, "name": "FD-efflite0"}}}, "noise": [0.0] * 10000}
+    (run.path / "evaluation.json").write_text(json.dumps(scores))
+    loaded = gamix_keras.load(run.path)
+    (run.path / "evaluation.json").unlink()
+    weights = sum(int(np.prod(variable.shape)) for variable in loaded.model.weights)
+    assert str(loaded).splitlines() == [
+        f"GAMIXVAE: images 16 x 16 x 3, 3 latents, {weights:,} weights",
+        "trained on: faces (24 drawn), 1 epochs",
+        "sampler: prior, FD-efflite0 12.3",
+    ]
+    loaded.model.save(tmp_path / "one.keras")
+    single = repr(gamix_keras.load(tmp_path / "one.keras")).splitlines()
+    assert single[1:] == ["trained on: unknown, for a single file was loaded", "sampler: prior, not measured yet"]
+
+
+def test_a_checkpoint_of_a_run_can_be_named(run):
+    assert gamix_keras.load(run.path, checkpoint=1).epochs == 1
+    with pytest.raises(UserError, match="--checkpoint: expected latest, best or an epoch that is kept"):
+        gamix_keras.load(run.path, checkpoint=7)

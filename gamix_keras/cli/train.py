@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change settings")
     parser.add_argument("--resume", action="store_true", help="go on with a finished or interrupted run")
+    parser.add_argument("--restart", metavar="RUN", help="train a run's configuration anew, in a directory of its own")
     parser.add_argument("--verbose", action="store_true", help="show every metric of each epoch")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
 
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     backend = _told_backend(args)
     if replicas.is_follower(backend):
         return _follow(backend)
-    resolved = _resumed_run(args) if args.resume else _new_run(args)
+    resolved = _resumed_run(args) if args.resume and not args.restart else _new_run(args)
     environment.prepare(resolved.config.backend)
     if args.dry_run:
         _print_plan(resolved.config)
@@ -65,10 +66,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _told_backend(args: argparse.Namespace) -> str:
-    """The backend as named, else that of the run that goes on, where it lies here, else the usual one."""
-    named = _overrides(args).get("backend")
-    if named is None and args.resume and args.out and (Path(args.out) / "config.json").exists():
-        return runs.Run.open(args.out).config.backend
+    """Return the backend that was named, else that of the run that goes on, if it is here, else the default."""
+    named, known = _overrides(args).get("backend"), args.out if args.resume else args.restart
+    if named is None and known and (Path(known) / "config.json").exists():
+        return runs.Run.open(known).config.backend
     return named or Config().backend
 
 
@@ -81,10 +82,22 @@ def _follow(backend: str) -> None:
 
 
 def _new_run(args: argparse.Namespace) -> runs.Run:
+    if args.restart:
+        return _restarted_run(args)
     preset = load_preset(args.preset or DEFAULT_PRESET)
     config = preset.config.updated(_overrides(args))
     check_read(config, _overrides(args))
     return runs.Run.create(args.out or runs.new_path(preset.name), config, preset.name)
+
+
+def _restarted_run(args: argparse.Namespace) -> runs.Run:
+    if args.resume or args.preset:
+        raise UserError("--restart: expected neither --resume nor --preset with it, got one of them")
+    started = runs.Run.open(args.restart)
+    config = started.config.updated(_overrides(args))
+    check_read(config, _overrides(args))
+    path = args.out or runs.new_path(started.preset or Path(args.restart).resolve().name)
+    return runs.Run.create(path, config, started.preset)
 
 
 def _resumed_run(args: argparse.Namespace) -> runs.Run:
@@ -154,5 +167,5 @@ def _progress(run: runs.Run) -> str:
     epoch, step = run.latest_checkpoint().progress
     done = f"{epoch} whole epochs" + (f" and {step} steps" if step else "")
     if run.has_second_stage():
-        done += f" and {run.second_stage.latest_checkpoint()[0]} of the second stage"
+        done += f" and {run.second_stage.latest_checkpoint().epoch} of the second stage"
     return f"{done}; `gamix-keras train --resume --out {run.path}` goes on"

@@ -80,7 +80,7 @@ def _diagnosis(run: Run, result: dict[str, Any] | None) -> Iterator[str]:
     if result is None:
         yield html.finding("Not evaluated yet.", f"`gamix-keras evaluate {run.path}` measures the model.")
         return
-    evaluated, newest = result["protocol"]["checkpoint_epoch"], run.checkpoint()[0]
+    evaluated, newest = result["protocol"]["checkpoint_epoch"], run.checkpoint().epoch
     if evaluated != newest:
         yield html.finding("Out of date.", f"Evaluated after epoch {evaluated}, the newest checkpoint is {newest}.")
     for found in result["diagnosis"]:

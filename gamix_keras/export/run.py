@@ -87,8 +87,7 @@ def export_run(
 
 
 def _check_run(run: Run) -> None:
-    if run.checkpoint()[1] is None:
-        raise UserError(f"RUN: expected a run with a checkpoint, got {run.path}, which has none yet")
+    run.require_checkpoint()
 
 
 def carry_out(request: ExportRequest) -> Exported:

@@ -8,6 +8,7 @@ Knows nothing of what is inside; imports no Keras.
 """
 
 import hashlib
+import itertools
 import re
 import zipfile
 from collections.abc import Callable, Container
@@ -29,6 +30,11 @@ class Checkpoint(NamedTuple):
 
     epoch: int
     file: Path | None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is one."""
+        return self.file is not None
 
     @property
     def step(self) -> int:
@@ -97,10 +103,24 @@ def prune(folder: Path, newest: tuple[int, int], keep: int, spared: Container[in
         spared: Epochs whose checkpoints stay anyway.
     """
     past = [checkpoint for checkpoint in listed(folder) if checkpoint.progress <= newest]
-    for epoch, file in past[keep:]:
-        if "-step-" in file.name or epoch not in spared:
-            file.unlink()
-            _checksum(file).unlink(missing_ok=True)
+    for checkpoint in past[keep:]:
+        if checkpoint.step or checkpoint.epoch not in spared:
+            checkpoint.file.unlink()
+            _checksum(checkpoint.file).unlink(missing_ok=True)
+
+
+def set_damaged_aside(folder: Path) -> None:
+    """Rename every checkpoint that is not whole, so that training on neither overwrites nor removes it."""
+    for checkpoint in listed(folder):
+        if not is_whole(checkpoint.file):
+            checkpoint.file.rename(damaged_name(checkpoint.file))
+
+
+def damaged_name(file: Path) -> Path:
+    """Return `NAME.damaged`, or `NAME.damaged-2` and so on if that is taken: a name that nothing here touches."""
+    endings = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    names = (file.with_name(f"{file.name}.damaged{ending}") for ending in endings)
+    return next(name for name in names if not name.exists())
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -19,116 +19,24 @@ import json
 import math
 import os
 import shutil
-import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from gamix_keras import files
 from gamix_keras.config import Config, UserError, Value, flatten, settings
 from gamix_keras.runs import checkpoints, provenance
 from gamix_keras.runs.checkpoints import Checkpoint
+from gamix_keras.runs.stage import Stage, read_rows, write_rows
 
 if TYPE_CHECKING:
     import keras
 
-KEPT_CHECKPOINTS = 2
 LOCK = ".lock"
 LATEST, BEST = "latest", "best"
 BETTER = {"val_loss": min, "val_reconstruction": min, "val_elbo": max, "val_psnr": max}
-
-
-class LoadedRun(NamedTuple):
-    """What ``load_run`` returns."""
-
-    config: Config
-    model: "keras.Model"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """History and checkpoints of one training, in a directory of its own."""
-
-    path: Path
-
-    def history(self) -> list[dict[str, float]]:
-        """Return the rows of the finished epochs; a half-written last line is left out."""
-        return _rows(self.path / "history.jsonl")
-
-    def record(self, row: Mapping[str, float]) -> None:
-        """Append the row of an epoch."""
-        files.append_line(self.path / "history.jsonl", json.dumps(dict(row)))
-
-    def rewind(self, epoch: int) -> None:
-        """Drop the rows after ``epoch``."""
-        rows = [row for row in self.history() if row["epoch"] <= epoch]
-        files.write_text(self.path / "history.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of the checkpoints."""
-        return self.path / "checkpoints"
-
-    @property
-    def kept(self) -> int:
-        """How many checkpoints are kept, the newest."""
-        return KEPT_CHECKPOINTS
-
-    @property
-    def spared(self) -> Collection[int]:
-        """Epochs whose checkpoints are kept besides."""
-        return ()
-
-    def save_checkpoint(self, model: "keras.Model", epoch: int, step: int = 0) -> None:
-        """Write the model after whole epochs, and steps of the next; drop the checkpoints that are not kept.
-
-        Raises:
-            DiskFull: Where there is no room; the checkpoints before are as they were.
-        """
-        checkpoints.write(checkpoints.path(self.checkpoints, epoch, step), model.save)
-        checkpoints.prune(self.checkpoints, (epoch, step), self.kept, self.spared)
-
-    def latest_checkpoint(self) -> Checkpoint:
-        """Return the newest whole checkpoint, ``Checkpoint(0, None)`` where there is none.
-
-        Warns:
-            UserWarning: That names each damaged file which was passed over.
-        """
-        for checkpoint in checkpoints.listed(self.checkpoints):
-            if checkpoints.is_whole(checkpoint.file):
-                return checkpoint
-            warnings.warn(f"{checkpoint.file} is damaged and was passed over", stacklevel=2)
-        return Checkpoint(0, None)
-
-    def checkpoint(self) -> Checkpoint:
-        """Return the checkpoint that is loaded: the newest whole one."""
-        return self.latest_checkpoint()
-
-    def load_checkpoint(self, compile: bool = False) -> "keras.Model":
-        """Load ``checkpoint()``, in Keras's safe mode.
-
-        Args:
-            compile: Whether to restore the optimizers too, in order to train on.
-
-        Raises:
-            UserError: Where there is no whole checkpoint yet.
-        """
-        import keras
-
-        from gamix_keras import assembly  # noqa: F401  # registers the classes that the file names
-        from gamix_keras.training.building import building
-
-        _, file = self.checkpoint()
-        if file is None:
-            raise UserError(f"RUN: expected a run with a checkpoint, got {self.path}, which has none yet")
-        with building():
-            model = keras.saving.load_model(file, compile=compile, safe_mode=True)
-        if not compile and hasattr(model, "adopt_average"):
-            # What is not trained on is sampled and measured: with the average, if one was kept.
-            model.adopt_average()
-        return model
 
 
 @dataclass(frozen=True)
@@ -235,7 +143,7 @@ class Run(Stage):
         return replace(self, config=self.config.updated(values))
 
     def _may_change(self, key: str) -> bool:
-        to_come = key.startswith("second_stage.") and self.second_stage.latest_checkpoint()[1] is None
+        to_come = key.startswith("second_stage.") and not self.second_stage.latest_checkpoint().exists
         return to_come or settings()[key].metadata["resumable"]
 
     def planned(self, steps: int) -> "Run":
@@ -254,14 +162,16 @@ class Run(Stage):
         return self.config.updated(self.in_steps)
 
     def begin_session(self, from_epoch: int, from_step: int = 0) -> None:
-        """Write ``config.json``, with the settings as they are now and one more session.
+        """Write `config.json`, with the settings as they are now and one more session; set damaged checkpoints aside.
 
-        A second stage belongs to the first as it was: it is dropped where the first is trained on.
+        A second stage belongs to the first as it was: it is dropped if the first is trained on.
 
         Args:
             from_epoch: How many epochs the session builds on; history after them is dropped.
-            from_step: And how many steps of the next.
+            from_step: How many steps of the next epoch it builds on.
         """
+        for stage in (self, self.second_stage):
+            checkpoints.set_damaged_aside(stage.checkpoints)
         earlier = _read_config(self.path).get("sessions") if _is_run(self.path) else []
         sessions = [*(earlier if isinstance(earlier, list) else []), provenance.session(from_epoch)]
         recorded = {"preset": self.preset, "config": self.config.to_dict(), "in_steps": dict(self.in_steps)}
@@ -297,13 +207,13 @@ class Run(Stage):
         """The epoch with the best ``training.keep_best`` of those that have a checkpoint."""
         metric = self.config.training.keep_best
         there = {checkpoint.epoch for checkpoint in checkpoints.listed(self.checkpoints) if not checkpoint.step}
-        rows = [row for row in self.history() if row["epoch"] in there and math.isfinite(row.get(metric, math.nan))]
+        rows = [row for row in self.history() if row["epoch"] in there and _is_finite(row.get(metric))]
         return {BETTER[metric](rows, key=lambda row: row[metric])["epoch"]} if rows else ()
 
     @property
     def bad_steps(self) -> list[dict[str, Any]]:
         """The rows of ``bad_steps.jsonl``."""
-        return _rows(self.path / "bad_steps.jsonl")
+        return read_rows(self.path / "bad_steps.jsonl")
 
     def record_bad_step(self, row: Mapping[str, Any]) -> None:
         """Append a row to ``bad_steps.jsonl``."""
@@ -313,7 +223,7 @@ class Run(Stage):
         rows = self.bad_steps
         kept = [row for row in rows if (row["epoch"] - 1, row.get("step", 0)) <= (epoch, step)]
         if kept != rows:
-            files.write_text(self.path / "bad_steps.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+            write_rows(self.path / "bad_steps.jsonl", kept)
 
     @property
     def samples(self) -> Path:
@@ -356,8 +266,8 @@ class Run(Stage):
 
     def has_second_stage(self) -> bool:
         """Whether there is a second stage, perhaps still in training, that belongs to the first as it is."""
-        is_trained = self.checkpoint()[0] >= self.config.training.epochs
-        return is_trained and self.second_stage.latest_checkpoint()[1] is not None
+        is_trained = self.checkpoint().epoch >= self.config.training.epochs
+        return is_trained and self.second_stage.latest_checkpoint().exists
 
     def load_model(self, compile: bool = False) -> "keras.Model":
         """Load ``checkpoint()``, in Keras's safe mode; with that of the second stage, as a ``TwoStageVAE``.
@@ -376,12 +286,6 @@ class Run(Stage):
         from gamix_keras.models import TwoStageVAE
 
         return TwoStageVAE(first, self.second_stage.load_checkpoint(compile))
-
-
-def load_run(path: str | os.PathLike, checkpoint: str | int = "latest") -> LoadedRun:
-    """Read a run directory: its configuration, and its model as of a checkpoint, see ``Run.at``."""
-    run = Run.open(path).at(checkpoint)
-    return LoadedRun(run.config, run.load_model())
 
 
 def new_path(preset: str, parent: str | os.PathLike = "runs") -> Path:
@@ -406,6 +310,10 @@ def _numbers(preset: str, parent: Path) -> list[int]:
     return [int(ending) for ending in endings if ending.isdigit()]
 
 
+def _is_finite(value: Any) -> bool:  # noqa: ANN401  # whatever a file holds
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def _is_run(path: Path) -> bool:
     return (path / "config.json").is_file()
 
@@ -424,16 +332,3 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(written, dict):
         raise UserError(f"RUN: expected an object in {file}, got {type(written).__name__}")
     return written
-
-
-def _rows(file: Path) -> list[dict[str, Any]]:
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [row for row in map(_row, lines) if row is not None]
-
-
-def _row(line: str) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and "epoch" in row else None

@@ -141,8 +141,9 @@ def _fitted(
     say(f"fitting the sampler {path.stem} to {images:,} training images{settings}")
     sampler = SAMPLERS[path.stem](latent_dim, **own).fit(posteriors, seed=run.config.seed)
     save_sampler(sampler, path)
-    _, checkpoint = run.checkpoint()
-    files.write_text(_note(path), (checkpoint and checkpoints.checksum(checkpoint)) or "")
+    checkpoint = run.checkpoint()
+    checksum = checkpoints.checksum(checkpoint.file) if checkpoint.exists else None
+    files.write_text(_note(path), checksum or "")
     return sampler
 
 
@@ -152,13 +153,13 @@ def _note(path: Path) -> Path:
 
 def _is_stale(path: Path, run: Run) -> bool:
     """Whether a sampler is of another checkpoint: by the checksum noted beside it, which copies keep; else by time."""
-    _, checkpoint = run.checkpoint()
-    checksum = checkpoints.checksum(checkpoint) if checkpoint else None
+    checkpoint = run.checkpoint()
+    checksum = checkpoints.checksum(checkpoint.file) if checkpoint.exists else None
     noted = _note(path).read_text(encoding="utf-8") if _note(path).exists() else ""
     return noted != checksum if noted and checksum else _is_older(path, run)
 
 
 def _is_older(path: Path, run: Run) -> bool:
     """Whether a file was written before the checkpoint of a run that is loaded."""
-    _, checkpoint = run.checkpoint()
-    return checkpoint is not None and path.stat().st_mtime_ns < checkpoint.stat().st_mtime_ns
+    checkpoint = run.checkpoint()
+    return checkpoint.exists and path.stat().st_mtime_ns < checkpoint.file.stat().st_mtime_ns

@@ -24,7 +24,9 @@ from gamix_keras.files import DiskFull
 from gamix_keras.interrupts import stop_requests
 from gamix_keras.models import TwoStageVAE
 from gamix_keras.runs import processes
+from gamix_keras.runs.checkpoints import Checkpoint
 from gamix_keras.runs.directory import Run
+from gamix_keras.runs.stage import Stage
 from gamix_keras.samplers import collect_posteriors
 
 WAIT_SECONDS = 30
@@ -77,53 +79,69 @@ def train(run: Run, verbose: str | int = "auto") -> Outcome:
 
 
 def prepare(run: Run) -> Session | None:
-    """Open the data, and build or load the model; nothing is left written. None where nothing is left to train.
+    """Open the data, and build or load the model; write nothing. Return None if nothing is left to train.
 
     Raises:
-        UserError: Where another process trains the run.
+        UserError: If another process trains the run, or the run has checkpoints and all of them are damaged.
     """
-    done, file = checkpoint = run.latest_checkpoint()
-    if done >= run.config.training.epochs and _second_done(run) >= run.config.second_stage.epochs:
+    checkpoint = run.latest_checkpoint()
+    if not checkpoint.exists:
+        _refuse_damaged(run, run)
+    first_done = checkpoint.epoch >= run.config.training.epochs
+    if first_done and run.config.second_stage.epochs:
+        _refuse_damaged(run, run.second_stage)
+    if first_done and _second_done(run) >= run.config.second_stage.epochs:
         devices.tell(None)
         return None
     if run.path.exists():
-        with run.locked():  # told now rather than when everything is built
+        with run.locked():  # raises now rather than after everything is built
             pass
     with devices.scope(run.config.training.devices):
         # Before anything that all must build together.
-        devices.tell((run.scheduled.to_dict(), run.planned_epochs, done, checkpoint.step))
-        data = assembly.build_data(run.config, start_epoch=done, start_step=checkpoint.step)
-        model = _model(run, file)
-    return Session(run.planned(data.steps), done, data, model, checkpoint.step)
+        devices.tell((run.scheduled.to_dict(), run.planned_epochs, *checkpoint.progress))
+        data = assembly.build_data(run.config, start_epoch=checkpoint.epoch, start_step=checkpoint.step)
+        model = _model(run, checkpoint)
+    return Session(run.planned(data.steps), checkpoint.epoch, data, model, checkpoint.step)
 
 
-def _model(run: Run, file: Path | None) -> keras.Model:
-    if file is not None and devices.part()[1] == 1:
+def _refuse_damaged(run: Run, stage: Stage) -> None:
+    damaged = stage.damaged_checkpoints()
+    if damaged:
+        ways = f"restore one from a copy, or train anew with `gamix-keras train --restart {run.path} --out NEW`"
+        raise UserError(f"--resume: expected a whole checkpoint in {stage.checkpoints}, got damaged {damaged}; {ways}")
+
+
+def _model(run: Run, checkpoint: Checkpoint) -> keras.Model:
+    if checkpoint.exists and devices.part()[1] == 1:
         return run.load_checkpoint(compile=True)
     model = assembly.build_model(run.config)
-    if file is not None:  # built as the other processes build theirs, variable by variable
-        devices.alone(model.load_weights, file)
+    if checkpoint.exists:  # built as the other processes build theirs, variable by variable
+        devices.alone(model.load_weights, checkpoint.file)
     return model
 
 
 def _second_done(run: Run) -> int:
-    return run.second_stage.latest_checkpoint()[0]
+    return run.second_stage.latest_checkpoint().epoch
 
 
 def fit(session: Session, verbose: str | int = "auto") -> Outcome:
     """Train to the end. A row is written before its checkpoint, so that every checkpoint has its history.
 
+    Args:
+        session: The run, as `prepare` returns it.
+        verbose: See `train`.
+
     Raises:
         Stopped: After SIGTERM or SIGINT, once a checkpoint is written.
-        DiskFull: Where a checkpoint or a row finds no room; those before are whole.
-        UserError: Where another process trains the run, or has trained it since ``prepare``.
+        DiskFull: If there is no room for a checkpoint or a row; those before are whole.
+        UserError: If another process trains the run, or has trained it since `prepare`.
     """
-    run, done, data, _, step = session
-    with run.locked(), reading(*data.sources), stop_requests() as stopping:
-        if run.latest_checkpoint().progress != (done, step):
+    run = session.run
+    with run.locked(), reading(*session.data.sources), stop_requests() as stopping:
+        if run.latest_checkpoint().progress != (session.done, session.step):
             raise UserError(f"RUN: {run.path} was trained on by another process meanwhile; start again with --resume")
-        run.begin_session(done, step)
-        if done < run.config.training.epochs:
+        run.begin_session(session.done, session.step)
+        if session.done < run.config.training.epochs:
             with devices.scope(run.config.training.devices):
                 _fit_first(session, verbose, stopping)
         devices.leave()
@@ -133,10 +151,10 @@ def fit(session: Session, verbose: str | int = "auto") -> Outcome:
 
 
 def _fit_first(session: Session, verbose: str | int, stopping: Callable[[], int]) -> None:
-    run, done, data, model, step = session
-    devices.share(model)
-    with _progress(run.config.training.epochs, verbose, step) as shown:
-        processes.fit_epochs(run.config, data, model, (done, step), _callbacks(session, stopping, shown))
+    config, progress = session.run.config, (session.done, session.step)
+    devices.share(session.model)
+    with _progress(config.training.epochs, verbose, session.step) as shown:
+        processes.fit_epochs(config, session.data, session.model, progress, _callbacks(session, stopping, shown))
 
 
 @contextmanager
@@ -192,10 +210,11 @@ def _waiting(write: Callable[..., None], stopping: Callable[[], int]) -> Callabl
 
 
 def _fit_second(session: Session, verbose: str | int, stopping: Callable[[], int]) -> None:
-    run, _, data, first, _ = session
+    run, data, first = session.run, session.data, session.model
     stage, settings = run.second_stage, run.config.second_stage
-    done, file = stage.latest_checkpoint()
-    second = assembly.build_second_stage(run.config) if file is None else stage.load_checkpoint(compile=True)
+    checkpoint = stage.latest_checkpoint()
+    done = checkpoint.epoch
+    second = stage.load_checkpoint(compile=True) if checkpoint.exists else assembly.build_second_stage(run.config)
     stage.rewind(done)
     if verbose:
         images = len(data.sources[0])

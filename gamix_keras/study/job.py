@@ -59,7 +59,7 @@ class Job:
                 raise UserError(
                     f"{key}: expected {run.config.get(key)}, as the run was started with, got {self.config.get(key)}"
                 )
-        done, epochs = run.latest_checkpoint()[0], self.config.training.epochs
+        done, epochs = run.latest_checkpoint().epoch, self.config.training.epochs
         if done > epochs:
             raise UserError(f"training.epochs: expected at least {done}, which are trained already, got {epochs}")
         return run.changed(self.config.flat())
@@ -81,14 +81,14 @@ class Job:
             return None
 
     def _is_trained(self, run: Run) -> bool:
-        first, second = (stage.latest_checkpoint()[0] for stage in (run, run.second_stage))
+        first, second = (stage.latest_checkpoint().epoch for stage in (run, run.second_stage))
         return first >= self.config.training.epochs and second >= self.config.second_stage.epochs
 
     def _is_current(self, found: dict[str, Any], run: Run) -> bool:
         asked, protocol = self.protocol, found["protocol"]
         defaults = default_samplers(run.has_second_stage())
         return (
-            protocol["checkpoint_epoch"] == run.latest_checkpoint()[0]
+            protocol["checkpoint_epoch"] == run.latest_checkpoint().epoch
             and set(protocol["samplers"]) == set(asked.samplers or defaults)
             and (protocol["extractor"], protocol["asked_images"]) == (asked.extractor, asked.count)
             and (protocol["split"], protocol["seed"]) == ("held out", 0)

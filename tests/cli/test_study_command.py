@@ -68,7 +68,7 @@ def test_a_killed_study_goes_on_from_the_last_checkpoint(cli, tmp_path):
     path = tmp_path / "study" / "runs" / "elbo-seed0"
     command = [sys.executable, "-m", "gamix_keras", "study", *arguments]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
-        _wait(lambda: (path / "config.json").exists() and Run.open(path).latest_checkpoint()[0] >= 2)
+        _wait(lambda: (path / "config.json").exists() and Run.open(path).latest_checkpoint().epoch >= 2)
         process.send_signal(signal.SIGKILL)
     done = _settled(path)
     assert 2 <= done < 40
@@ -91,4 +91,4 @@ def _settled(path):
     lately = None
     while lately != (lately := [os.stat(file).st_mtime_ns for file in sorted(path.rglob("*"))]):
         time.sleep(3)
-    return Run.open(path).latest_checkpoint()[0]
+    return Run.open(path).latest_checkpoint().epoch

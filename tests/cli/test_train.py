@@ -168,3 +168,14 @@ def test_a_follower_takes_the_backend_of_the_run_that_goes_on(cli, tmp_path, mon
     monkeypatch.setattr(train, "_follow", followed.append)
     assert cli("train", "--resume", "--out", run.path, *options)[0] == 0
     assert followed == [expected]
+
+
+def test_a_run_can_be_trained_anew_in_another_directory(cli, trained, tmp_path):
+    arguments = ("train", "--dry-run", "--restart", trained, "--out", tmp_path / "new", "--set", "training.epochs=7")
+    code, out, _ = cli(*arguments)
+    config = json.loads(out.rpartition("parameters: ")[0])
+    assert (code, config["data"]["count"], config["training"]["epochs"]) == (0, 24, 7)
+    code, _, err = cli("train", "--restart", trained, "--out", trained)
+    assert code == 2 and "holds a run already" in err
+    code, _, err = cli("train", "--restart", trained, "--resume")
+    assert code == 2 and "--restart: expected neither --resume nor --preset" in err

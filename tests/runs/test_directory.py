@@ -9,7 +9,7 @@ import pytest
 from harness import compiled, gamix, images, state
 
 from gamix_keras.config import Config, UserError
-from gamix_keras.runs import Run, load_run, new_path, newest_path
+from gamix_keras.runs import Run, new_path, newest_path
 
 backend_free = pytest.mark.backend_free
 
@@ -203,15 +203,9 @@ def test_a_checkpoint_holds_everything_that_training_moves(run):
         np.testing.assert_array_equal(left, right)
 
 
-def test_load_run(run):
+def test_a_run_without_a_checkpoint_cannot_be_loaded(run):
     with pytest.raises(UserError, match="which has none yet"):
-        load_run(run.path)
-    model = compiled(gamix())
-    run.save_checkpoint(model, 1)
-    config, loaded = load_run(run.path)
-    assert config == run.config
-    x = images(4)
-    np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(m.reconstruct(x)) for m in (model, loaded)))
+        run.load_model()
 
 
 @backend_free

@@ -61,7 +61,7 @@ def without_time(rows):
 
 def test_a_run_leaves_rows_pictures_and_checkpoints(whole):
     assert [row["epoch"] for row in whole.history()] == [1, 2, 3]
-    assert whole.latest_checkpoint()[0] == 3
+    assert whole.latest_checkpoint().epoch == 3
     assert sorted(file.name for file in whole.samples.iterdir()) == [f"epoch-000{n}.png" for n in (1, 2, 3)]
     outcome = session.outcome(whole)
     assert outcome.picture.name == "epoch-0003.png"
@@ -75,7 +75,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(whole, tmp_path, monkey
         kill_after(patch, 2)
         with pytest.raises(Killed):
             session.train(run, verbose=0)
-    assert (run.latest_checkpoint()[0], len(run.history())) == (2, 3)
+    assert (run.latest_checkpoint().epoch, len(run.history())) == (2, 3)
     session.train(Run.open(run.path), verbose=0)
     assert_same(whole, run)
 
@@ -274,7 +274,7 @@ def test_a_second_stage_leaves_its_own_rows_checkpoints_and_picture(two_stages):
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert [row["learning_rate"] for row in rows] == pytest.approx([1e-4] * 3 + [5e-5])
     assert all(np.isfinite(row["val_elbo"]) for row in rows)
-    assert (two_stages.latest_checkpoint()[0], two_stages.second_stage.latest_checkpoint()[0]) == (1, 4)
+    assert (two_stages.latest_checkpoint().epoch, two_stages.second_stage.latest_checkpoint().epoch) == (1, 4)
     assert session.outcome(two_stages).picture == two_stages.path / "second_stage" / "samples.png"
     assert len(two_stages.history()) == 1
 
@@ -299,7 +299,7 @@ def test_a_second_stage_that_was_killed_goes_on_as_if_nothing_had_happened(two_s
         patch.setattr(Stage, "save_checkpoint", save)
         with pytest.raises(Killed):
             session.train(run, verbose=0)
-    assert (run.second_stage.latest_checkpoint()[0], len(run.second_stage.history())) == (2, 3)
+    assert (run.second_stage.latest_checkpoint().epoch, len(run.second_stage.history())) == (2, 3)
     session.train(Run.open(run.path), verbose=0)
     assert without_time(run.history()) == without_time(two_stages.history())
     assert without_time(run.second_stage.history()) == without_time(two_stages.second_stage.history())
@@ -323,4 +323,4 @@ def test_a_run_can_be_given_a_second_stage_and_a_longer_first_drops_it(whole, tm
         Run.open(run.path).changed({"second_stage.width": 16})
     longer = Run.open(run.path).changed({"training.epochs": 4, "second_stage.epochs": 0})
     session.train(longer, verbose=0)
-    assert (longer.latest_checkpoint()[0], longer.second_stage.path.exists()) == (4, False)
+    assert (longer.latest_checkpoint().epoch, longer.second_stage.path.exists()) == (4, False)
