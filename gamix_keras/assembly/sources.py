@@ -66,14 +66,14 @@ def build_data(config: Config, start_epoch: int = 0, start_step: int = 0) -> Dat
     train, held_out = (open_source(config, split) for split in ("train", "validation"))
     held_out = _divisible(held_out, config.training.devices)
     first, last = start_epoch + bool(start_step), config.training.epochs
-    shuffling, training, begun = {**_shuffling(config), "part": devices.part()}, None, None
+    shuffling, training, begun = {**_shuffling(config), "part": devices.process_shard()}, None, None
     if first < last:
         training = data.batches(train, size, cache=cache, **shuffling, start_epoch=first, epochs=last)
     if start_step:
         span = {"start_epoch": start_epoch, "start_step": start_step, "epochs": first}
         # Not cached: the room is for the whole epochs that follow.
         begun = data.batches(train, size, cache="none", **shuffling, **span)
-    validation = data.batches(held_out, size, training=False, cache=cache, part=devices.part())
+    validation = data.batches(held_out, size, training=False, cache=cache, part=devices.process_shard())
     shown = data.to_unit_range(held_out.draw(SHOWN_IMAGES, config.seed))
     return Data(training, len(train) // size, validation, shown, (train, held_out), begun)
 

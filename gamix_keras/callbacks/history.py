@@ -127,7 +127,7 @@ class StepCheckpoint(keras.callbacks.Callback):
             raise Stopped(signal_number)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """The next epoch starts at its first step."""
+        """Start the next epoch at its first step."""
         self.begun = 0
 
     def _is_time(self, step: int) -> bool:

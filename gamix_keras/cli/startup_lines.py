@@ -67,7 +67,7 @@ def _has_driver() -> bool:
 
 @contextmanager
 def filtered(pattern: str) -> Iterator[None]:
-    """A context in which lines that begin with a pattern do not reach the standard error stream (descriptor 2)."""
+    """Keep lines that begin with a pattern from the standard error stream (descriptor 2) within this context."""
     own = os.dup(2)
     # In a session of its own, so that Ctrl-C does not end it before it has passed on what was written.
     command = [sys.executable, "-SE", "-c", FILTER, pattern]

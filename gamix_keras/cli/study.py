@@ -1,6 +1,6 @@
-"""Answer a question with many runs: train and evaluate them, and put them side by side.
+r"""Answer a question with many runs: train and evaluate them, and put them side by side.
 
-  gamix-keras study samplers --out studies/fashion --data idx:DIR --set data.image_size=28 data.channels=1 \\
+  gamix-keras study samplers --out studies/fashion --data idx:DIR --set data.image_size=28 data.channels=1 \
     model.stages=2
   gamix-keras study ablation --out studies/ablation --seeds 3 --jobs 2
   gamix-keras study cross-dataset --out studies/data --data faces folder:PATH
@@ -55,9 +55,8 @@ def run(args: argparse.Namespace) -> None:
     protocol = study.Protocol(args.samplers, args.extractor, args.count)
     jobs = study.plan_jobs(args.name, rows, out, load_preset(args.preset), _common(args), protocol, args.seeds)
     environment.prepare(jobs[0].config.backend)
-    say = lambda line: print(line, file=sys.stderr)  # noqa: E731
     try:
-        failures = study.run_study(args.name, out, rows, jobs, args.jobs, say)
+        failures = study.run_study(args.name, out, rows, jobs, args.jobs, _log)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; the same command goes on from the last checkpoints") from None
     print((out / "table.md").read_text(encoding="utf-8"))
@@ -66,8 +65,12 @@ def run(args: argparse.Namespace) -> None:
         raise RuntimeError(f"{len(failures)} of {len(jobs)} runs failed: {', '.join(failures)}; see {out / 'logs'}")
 
 
+def _log(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def _common(args: argparse.Namespace) -> dict[str, Value]:
-    """What holds for all rows, by key."""
+    """Return what holds for all rows, by key."""
     wish = environment.wished_backend()
     named = {"backend": wish} if wish else {}
     source = {"data.source": args.data[0]} if args.data and args.name != "cross-dataset" else {}

@@ -54,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Resolve the configuration, then print it or train."""
-    backend = _told_backend(args)
-    if replicas.is_follower(backend):
-        return _follow(backend)
+    backend = _chosen_backend(args)
+    if replicas.is_worker(backend):
+        return _work(backend)
     resolved = _resumed_run(args) if args.resume and not args.restart else _new_run(args)
     environment.prepare(resolved.config.backend)
     if args.dry_run:
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
         _train(resolved, "all" if args.verbose else "auto")
 
 
-def _told_backend(args: argparse.Namespace) -> str:
+def _chosen_backend(args: argparse.Namespace) -> str:
     """Return the backend that was named, else that of the run that goes on, if it is here, else the default."""
     named, known = _overrides(args).get("backend"), args.out if args.resume else args.restart
     if named is None and known and (Path(known) / "config.json").exists():
@@ -73,12 +73,12 @@ def _told_backend(args: argparse.Namespace) -> str:
     return named or Config().backend
 
 
-def _follow(backend: str) -> None:
-    """Be one of the processes behind the first one, which tells all that is needed, but for the backend."""
+def _work(backend: str) -> None:
+    """Train as a worker: the lead process sends all that is needed but the backend."""
     environment.prepare(backend)
     from gamix_keras.runs import processes
 
-    processes.follow()
+    processes.work()
 
 
 def _new_run(args: argparse.Namespace) -> runs.Run:
@@ -111,7 +111,7 @@ def _resumed_run(args: argparse.Namespace) -> runs.Run:
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Value]:
-    """What the options say, by key; an option of its own wins over --set, and both over KERAS_BACKEND."""
+    """Return what the options say, by key; an option of its own wins over --set, and both over KERAS_BACKEND."""
     values = {"backend": environment.wished_backend(), **parse_assignments(args.set)}
     named = {"backend": args.backend, "data.source": args.data, "training.precision": args.precision}
     named |= {"training.devices": args.devices}
@@ -163,7 +163,7 @@ def _fit(prepared: "Session", verbose: str) -> None:
 
 
 def _progress(run: runs.Run) -> str:
-    """What is safe on the disk, and how to go on from there."""
+    """Return what is safe on the disk, and how to go on from there."""
     epoch, step = run.latest_checkpoint().progress
     done = f"{epoch} whole epochs" + (f" and {step} steps" if step else "")
     if run.has_second_stage():

@@ -1,1 +1,1 @@
-"""One batch on several devices: what losses and layers ask of it, and what each backend does for it."""
+"""One batch on several devices: what losses and layers need to know about it, and what each backend does."""

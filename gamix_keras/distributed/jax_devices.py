@@ -1,8 +1,8 @@
-"""Several devices on JAX: the batch is split over them, the step stays as it is.
+"""Several devices on JAX: the batch is sharded over them, the step stays as it is.
 
-With several processes (`replicas.place`) the devices are those of all of them. Each process builds or loads the model
-for itself; `spread` makes its variables one copy over all devices for as long as it trains, without which no process
-could compute anything alone, as a second stage or a picture afterwards want to.
+With several processes (`replicas.process_index`) the devices are those of all processes. Each process builds or loads
+the model for itself; `replicated` makes its variables one copy over all devices while it trains. Afterwards each
+process can compute on its own again, as a second stage or a picture needs to.
 """
 
 import atexit
@@ -21,7 +21,7 @@ from jax.experimental import multihost_utils
 from gamix_keras.config import UserError
 from gamix_keras.distributed import replicas
 
-# All are done with training at about the same time.
+# All processes end their training at about the same time.
 SHUTDOWN_SECONDS = 30
 _active = [False]
 
@@ -57,22 +57,22 @@ def _is_cpu() -> bool:
 
 
 def join() -> None:
-    """Find the other processes, if the environment tells of any; nothing may have been computed before."""
-    number, count = replicas.place("jax") or (0, 1)
+    """Connect to the other processes, if the environment names any; nothing may have been computed before."""
+    number, count = replicas.process_index("jax") or replicas.ALONE
     if count > 1 and not jax.distributed.is_initialized():
         address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         jax.distributed.initialize(address, count, number, shutdown_timeout_seconds=SHUTDOWN_SECONDS)
 
 
-def part() -> tuple[int, int]:
-    """The number of this process, and how many there are; JAX splits what each reads over its own devices."""
-    return (jax.process_index(), jax.process_count()) if _active[0] else (0, 1)
+def process_shard() -> replicas.ProcessIndex:
+    """Return which process this is; JAX shards what each process reads over its own devices."""
+    return replicas.ProcessIndex(jax.process_index(), jax.process_count()) if _active[0] else replicas.ALONE
 
 
 @contextmanager
-def spread(variables: Sequence[keras.Variable]) -> Iterator[None]:
+def replicated(variables: Sequence[keras.Variable]) -> Iterator[None]:
     """See `gamix_keras.distributed.devices`; the values must be the same in every process."""
-    if part()[1] == 1:
+    if process_shard().count == 1:
         yield
         return
     distribution = _distribution(jax.device_count())
@@ -89,36 +89,36 @@ def spread(variables: Sequence[keras.Variable]) -> Iterator[None]:
             variable._layout, variable._value = None, jax.numpy.asarray(np.asarray(variable.value))
 
 
-def first_of(message: bytes) -> bytes:
-    """Return, in every process, the first one's message."""
+def broadcast_bytes(message: bytes) -> bytes:
+    """Return the lead process's message in every process."""
     length = int(multihost_utils.broadcast_one_to_all(np.int32(len(message))))
     padded = np.frombuffer(message.ljust(length, b"\0")[:length], np.uint8)
     return np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes()
 
 
-def dealt(batches: Any) -> Any:
-    """Keras deals out the rows of each process."""
+def shard(batches: Any) -> Any:
+    """Return the batches as they are: Keras shards the rows of each process."""
     return batches
 
 
-def own(variable: keras.Variable) -> Any:
-    """All of a variable is here."""
+def local_part(variable: keras.Variable) -> Any:
+    """Return the variable: all of it is here."""
     return variable
 
 
 def leave() -> None:
-    """Part from the other processes."""
+    """Disconnect from the other processes."""
     if jax.distributed.is_initialized():
         jax.distributed.shutdown()
 
 
-def desert(code: int) -> None:
-    """Have the interpreter end at once when it ends: JAX would wait for the others, and abort when they do not come."""
+def abort(code: int) -> None:
+    """Make the interpreter exit at once: JAX would wait for the other processes, and crash if they do not come."""
     if jax.distributed.is_initialized():
-        atexit.register(_end, code)  # the last one registered comes first
+        atexit.register(_exit, code)  # the last function registered runs first
 
 
-def _end(code: int) -> None:
+def _exit(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,7 +1,7 @@
-"""Several devices on TensorFlow: a strategy, and what a replica of the step asks the others.
+"""Several devices on TensorFlow: a strategy, and how a replica of the step communicates with the others.
 
-With several processes (`replicas.place`) they are the workers of a `MultiWorkerMirroredStrategy`, each with as many
-devices, and each reads its own rows of a batch.
+With several processes (`replicas.process_index`) they are the workers of a `MultiWorkerMirroredStrategy`, each with the
+same number of devices, and each reads its own rows of a batch.
 """
 
 import functools
@@ -49,7 +49,7 @@ def _strategy(devices: tuple[str, ...]) -> tf.distribute.Strategy:
 
 
 def _processes() -> int:
-    return (replicas.place("tensorflow") or (0, 1))[1]
+    return (replicas.process_index("tensorflow") or replicas.ALONE).count
 
 
 @functools.cache
@@ -58,31 +58,31 @@ def _workers() -> tf.distribute.Strategy:
 
 
 def join() -> None:
-    """Find the other workers, if TF_CONFIG tells of any; nothing may have been computed before."""
+    """Connect to the other workers, if TF_CONFIG names any; nothing may have been computed before."""
     if _processes() > 1:
         _workers()
 
 
-def part() -> tuple[int, int]:
-    """The number of this worker, and how many there are; of one, the strategy splits whole batches itself."""
-    return replicas.place("tensorflow") or (0, 1) if _active[0] else (0, 1)
+def process_shard() -> replicas.ProcessIndex:
+    """Return which worker this is; if there is only one, the strategy shards whole batches itself."""
+    return (replicas.process_index("tensorflow") if _active[0] else None) or replicas.ALONE
 
 
-def spread(variables: Sequence[keras.Variable]) -> AbstractContextManager[None]:
-    """The strategy has mirrored the variables when they were made."""
+def replicated(variables: Sequence[keras.Variable]) -> AbstractContextManager[None]:
+    """Return a context that does nothing: the strategy mirrored the variables when they were created."""
     return nullcontext()
 
 
-def dealt(batches: tf.data.Dataset | None) -> Any:
-    """A worker's rows of each batch, in turn for each of its devices; Keras would have it read all rows."""
-    if part()[1] == 1 or batches is None:
+def shard(batches: tf.data.Dataset | None) -> Any:
+    """Return a worker's rows of each batch, in turn for each of its devices; Keras would make it read all rows."""
+    if process_shard().count == 1 or batches is None:
         return batches
-    here = in_turn(batches, _workers().num_replicas_in_sync // part()[1])
+    here = in_turn(batches, _workers().num_replicas_in_sync // process_shard().count)
     return _workers().distribute_datasets_from_function(lambda _: here)
 
 
 def in_turn(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
-    """Each batch in so many equal parts, one after the other."""
+    """Return each batch as `count` equal parts, one after the other."""
 
     def parts(images: tf.Tensor) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(tf.reshape(images, [count, -1, *images.shape[1:]]))
@@ -90,14 +90,14 @@ def in_turn(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
     return batches.flat_map(parts)
 
 
-def first_of(message: bytes) -> bytes:
-    """Return, in every worker, the first one's message: a sum to which its first device alone contributes."""
-    length = int(_first_of(np.array([len(message)], "int32"))[0])
+def broadcast_bytes(message: bytes) -> bytes:
+    """Return the chief's message in every worker: a sum to which only its first device contributes."""
+    length = int(_broadcast(np.array([len(message)], "int32"))[0])
     words = -(-length // 4)
-    return _first_of(np.frombuffer(message.ljust(4 * words, b"\0")[: 4 * words], "int32")).tobytes()[:length]
+    return _broadcast(np.frombuffer(message.ljust(4 * words, b"\0")[: 4 * words], "int32")).tobytes()[:length]
 
 
-def _first_of(numbers: np.ndarray) -> np.ndarray:
+def _broadcast(numbers: np.ndarray) -> np.ndarray:
     @tf.function
     def sums() -> tf.Tensor:
         def on_replica() -> tf.Tensor:
@@ -110,21 +110,21 @@ def _first_of(numbers: np.ndarray) -> np.ndarray:
     return _workers().experimental_local_results(sums())[0].numpy()
 
 
-def own(variable: keras.Variable) -> Any:
-    """What this worker has of a variable: to read a metric's sum over all workers, all of them must."""
+def local_part(variable: keras.Variable) -> Any:
+    """Return what this worker has of a variable: a metric's sum over all workers can only be read by all of them."""
     return _workers().experimental_local_results(variable.value)[0] if _processes() > 1 and _active[0] else variable
 
 
 def leave() -> None:
-    """The workers part with their processes."""
+    """Do nothing: the workers disconnect when their processes end."""
 
 
-def desert(code: int) -> None:
-    """The others notice that this process has ended."""
+def abort(code: int) -> None:
+    """Do nothing: the others notice that this process has ended."""
 
 
 def logged(logs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The logs of a replica as Keras wants them: with several workers it takes their mean along an axis."""
+    """Return the logs of a replica as Keras expects them: with several workers it takes their mean along an axis."""
     if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
         return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
     return logs
@@ -135,22 +135,22 @@ class TensorFlowReplicas:
 
     @property
     def count(self) -> int:
-        """1 where no strategy runs a step."""
+        """The number of replicas; 1 if no strategy runs a step."""
         context = tf.distribute.get_replica_context()
         return 1 if context is None else context.num_replicas_in_sync
 
     def mean(self, values: tf.Tensor) -> tf.Tensor:
-        """The mean over the replicas; its gradient is the mean of theirs."""
+        """Return the mean over the replicas; its gradient is the mean of theirs."""
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
 
-    def part(self, values: tf.Tensor) -> tf.Tensor:
-        """The rows of this replica: a strategy deals them out in order."""
+    def shard(self, values: tf.Tensor) -> tf.Tensor:
+        """Return the rows of this replica: a strategy shards in order."""
         size = tf.shape(values)[0] // self.count
         start = tf.distribute.get_replica_context().replica_id_in_sync_group * size
         return values[start : start + size]
 
     def unscaled(self, loss: tf.Tensor) -> tf.Tensor:
-        """Keras divides by the number of replicas."""
+        """Return the loss times the number of replicas, by which Keras divides it."""
         return loss * tf.cast(self.count, loss.dtype)
 
 

@@ -1,7 +1,7 @@
 """Several devices on PyTorch: a process for each, which share gradients, moments and metrics.
 
-The processes average their gradients after each pass back, in one message, rather than through
-`DistributedDataParallel`: that wants one forward pass of one module per step, and a step here has two phases over parts
+The processes average their gradients after each backward pass, in one message, rather than through
+`DistributedDataParallel`: that needs one forward pass of one module per step, and a step here has two phases over parts
 of a model.
 """
 
@@ -36,12 +36,12 @@ def scope(count: int) -> Iterator[None]:
 
 
 def join() -> None:
-    """Find the other processes, of which the environment tells (as `torchrun` sets it), if there are any.
+    """Connect to the other processes that the environment names (as `torchrun` sets it), if there are any.
 
     Raises:
-        UserError: Where a machine has GPUs, and more processes than those.
+        UserError: If a machine has GPUs, but fewer than processes.
     """
-    if dist.is_initialized() or replicas.place("torch") is None:
+    if dist.is_initialized() or replicas.process_index("torch") is None:
         return
     if torch.cuda.is_available():
         rank, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
@@ -52,18 +52,18 @@ def join() -> None:
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
-def part() -> tuple[int, int]:
-    """The rank of this process, and how many there are."""
-    return (dist.get_rank(), dist.get_world_size()) if _active[0] else (0, 1)
+def process_shard() -> replicas.ProcessIndex:
+    """Return the rank of this process, and how many there are."""
+    return replicas.ProcessIndex(dist.get_rank(), dist.get_world_size()) if _active[0] else replicas.ALONE
 
 
-def spread(variables: Sequence[keras.Variable]) -> AbstractContextManager[None]:
-    """Each process keeps its own variables."""
+def replicated(variables: Sequence[keras.Variable]) -> AbstractContextManager[None]:
+    """Return a context that does nothing: each process keeps its own variables."""
     return nullcontext()
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over the processes; what comes back is the sum of their gradients."""
+    """The sum over the processes; its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(context: Any, values: torch.Tensor) -> torch.Tensor:
@@ -85,20 +85,20 @@ class TorchReplicas:
 
     @property
     def count(self) -> int:
-        """1 outside `scope`."""
-        return part()[1]
+        """The number of processes; 1 outside `scope`."""
+        return process_shard().count
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """The mean over the processes; its gradient is the sum of theirs, divided by their number."""
+        """Return the mean over the processes; its gradient is the sum of theirs, divided by their number."""
         return _Sum.apply(values) / self.count
 
-    def part(self, values: torch.Tensor) -> torch.Tensor:
-        """The rows of this process."""
-        rank, count = part()
+    def shard(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the rows of this process."""
+        rank, count = process_shard()
         return values.chunk(count)[rank]
 
     def unscaled(self, loss: torch.Tensor) -> torch.Tensor:
-        """Keras knows nothing of the processes."""
+        """Return the loss: Keras knows nothing of the processes."""
         return loss
 
 
@@ -106,13 +106,13 @@ replicas.install(TorchReplicas())
 
 
 def averaged(gradients: list[torch.Tensor | None]) -> list[torch.Tensor | None]:
-    """The means over the processes of gradients, in their own memory."""
+    """Average gradients over the processes, in place."""
     there = [gradient for gradient in gradients if gradient is not None]
-    if part()[1] == 1 or not there:
+    if process_shard().count == 1 or not there:
         return gradients
     flat = torch.cat([gradient.flatten() for gradient in there])
     dist.all_reduce(flat)
-    flat /= part()[1]
+    flat /= process_shard().count
     for gradient, mean in zip(there, flat.split([gradient.numel() for gradient in there]), strict=True):
         gradient.copy_(mean.view_as(gradient))
     return gradients
@@ -120,8 +120,8 @@ def averaged(gradients: list[torch.Tensor | None]) -> list[torch.Tensor | None]:
 
 @contextmanager
 def summed(variables: Sequence[keras.Variable]) -> Iterator[None]:
-    """A context in which variables hold their sums over the processes."""
-    if part()[1] == 1:
+    """Let variables hold their sums over the processes within this context."""
+    if process_shard().count == 1:
         yield
         return
     own = [variable.value.detach().clone() for variable in variables]
@@ -134,28 +134,28 @@ def summed(variables: Sequence[keras.Variable]) -> Iterator[None]:
         variable.assign(value)
 
 
-def first_of(message: bytes) -> bytes:
-    """Return, in every process, the first one's message."""
+def broadcast_bytes(message: bytes) -> bytes:
+    """Return the lead process's message in every process."""
     box = [message]
     dist.broadcast_object_list(box)
     return box[0]
 
 
-def dealt(batches: Any) -> Any:
-    """The rows of a process are those of its device."""
+def shard(batches: Any) -> Any:
+    """Return the batches as they are: the rows of a process are those of its device."""
     return batches
 
 
-def own(variable: keras.Variable) -> Any:
-    """All of a variable is here."""
+def local_part(variable: keras.Variable) -> Any:
+    """Return the variable: all of it is here."""
     return variable
 
 
 def leave() -> None:
-    """Part from the other processes."""
+    """Disconnect from the other processes."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def desert(code: int) -> None:
-    """The others notice that this process has ended."""
+def abort(code: int) -> None:
+    """Do nothing: the others notice that this process has ended."""

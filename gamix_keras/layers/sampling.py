@@ -44,7 +44,7 @@ class GaussianSampling(keras.layers.Layer):
     def _noise(shape: tuple, seed: Any) -> Tensor:
         if replicas.count() > 1:  # drawn for the whole batch: several devices see what one would
             shape = (shape[0] * replicas.count(), *shape[1:])
-        return replicas.part(keras.random.normal(shape, dtype="float32", seed=seed))
+        return replicas.shard(keras.random.normal(shape, dtype="float32", seed=seed))
 
     def compute_output_shape(self, mean_shape: tuple, log_var_shape: tuple) -> tuple:
         """Return the shape of the mean."""

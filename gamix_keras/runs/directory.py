@@ -310,7 +310,7 @@ def _numbers(preset: str, parent: Path) -> list[int]:
     return [int(ending) for ending in endings if ending.isdigit()]
 
 
-def _is_finite(value: Any) -> bool:  # noqa: ANN401  # whatever a file holds
+def _is_finite(value: Any) -> bool:  # whatever a file holds
     return isinstance(value, int | float) and math.isfinite(value)
 
 

@@ -1,8 +1,8 @@
-"""The first stage's epochs, in the first process and in those that follow it where several share each batch.
+"""The first stage's epochs, in the lead process and in the workers that share each batch with it.
 
-A follower gets configuration and weights from the first process, trains along on its own rows of each batch, and writes
-nothing. On PyTorch `gamix-keras train --devices N` starts the followers. On several machines each process is started by
-hand, or by `torchrun`, and told by its environment which one it is, see `replicas.place`.
+A worker gets configuration and weights from the lead process, trains on its own rows of each batch, and writes nothing.
+On PyTorch `gamix-keras train --devices N` starts the workers. On several machines each process is started by hand, or
+by `torchrun`, and its environment says which one it is, see `replicas.process_index`.
 """
 
 import os
@@ -20,8 +20,8 @@ from gamix_keras.callbacks import ResumedMetrics
 from gamix_keras.config import Config
 from gamix_keras.distributed import devices, replicas
 
-FOLLOW = "from gamix_keras.runs.processes import follow; follow()"
-PATIENCE_SECONDS = 30
+WORKER_CODE = "from gamix_keras.runs.processes import work; work()"
+WORKER_EXIT_SECONDS = 30
 
 
 def fit_epochs(
@@ -36,7 +36,7 @@ def fit_epochs(
 
     def fit(batches: object, steps: int, first: int, end: int, *more: keras.callbacks.Callback) -> None:
         model.fit(
-            devices.dealt(batches),
+            devices.shard(batches),
             steps_per_epoch=steps,
             validation_data=held_out,
             initial_epoch=first,
@@ -46,8 +46,8 @@ def fit_epochs(
             verbose=0,
         )
 
-    with devices.spread(model):
-        held_out = devices.dealt(data.validation)
+    with devices.replicated(model):
+        held_out = devices.shard(data.validation)
         if step:
             resumed = ResumedMetrics(model.tracker_variables)
             fit(data.begun, data.steps - step, done, done + 1, resumed)
@@ -58,51 +58,51 @@ def fit_epochs(
 
 @contextmanager
 def started(count: int) -> Iterator[None]:
-    """A context in which there is a process for each of several devices, where the backend wants that.
+    """Run a process for each of several devices within this context, if the backend needs that.
 
-    They are started and ended with it, unless the environment tells that they are there already.
+    The workers are started and ended with the context, unless the environment says that they are running already.
     """
     backend = keras.config.backend()
-    if backend != "torch" or count == 1 or replicas.place(backend) is not None:
+    if backend != "torch" or count == 1 or replicas.process_index(backend) is not None:
         devices.join()
         try:
             yield
         except BaseException as error:
-            devices.desert(error)
+            devices.abort(error)
             raise
         devices.leave()
         return
-    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
-    told |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(count))
-    processes = [_follower({**told, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(1, count)]
-    os.environ.update({**told, "RANK": "0", "LOCAL_RANK": "0"})
-    patience = 0.0
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    shared |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(count))
+    workers = [_start_worker({**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(1, count)]
+    os.environ.update({**shared, "RANK": "0", "LOCAL_RANK": "0"})
+    wait_seconds = 0.0
     try:
         devices.join()
         yield
-        patience = PATIENCE_SECONDS
+        wait_seconds = WORKER_EXIT_SECONDS
     finally:
-        for name in (*told, "RANK", "LOCAL_RANK"):
+        for name in (*shared, "RANK", "LOCAL_RANK"):
             del os.environ[name]
         devices.leave()
-        for process in processes:
-            _end(process, patience)
+        for worker in workers:
+            _end(worker, wait_seconds)
 
 
-def _follower(told: dict[str, str]) -> subprocess.Popen:
-    environment = {**os.environ, **told, "KERAS_BACKEND": keras.config.backend()}
-    # In a session of its own: a Ctrl-C is for the first process, which ends with a checkpoint.
+def _start_worker(variables: dict[str, str]) -> subprocess.Popen:
+    environment = {**os.environ, **variables, "KERAS_BACKEND": keras.config.backend()}
+    # In a session of its own: a Ctrl-C is for the lead process, which ends with a checkpoint.
     return subprocess.Popen(
-        [sys.executable, "-c", FOLLOW], env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        [sys.executable, "-c", WORKER_CODE], env=environment, stdin=subprocess.DEVNULL, start_new_session=True
     )
 
 
-def _end(process: subprocess.Popen, patience: float) -> None:
+def _end(worker: subprocess.Popen, wait_seconds: float) -> None:
     try:
-        process.wait(patience)
+        worker.wait(wait_seconds)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        worker.kill()
+        worker.wait()
 
 
 def _free_port() -> int:
@@ -111,23 +111,23 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def follow() -> None:
-    """Train along with the first process, to the end of its first stage."""
-    warnings.simplefilter("ignore")  # the first process warns
+def work() -> None:
+    """Train as a worker, to the end of the first stage."""
+    warnings.simplefilter("ignore")  # the lead process warns
     devices.join()
-    told = devices.tell(None)
-    if told is not None:
-        _train_along(*told)
+    message = devices.broadcast(None)
+    if message is not None:
+        _train(*message)
     devices.leave()
 
 
-def _train_along(values: dict, planned_epochs: int | None, *progress: int) -> None:
+def _train(values: dict, planned_epochs: int | None, *progress: int) -> None:
     config = Config.from_dict(values)
     with devices.scope(config.training.devices):
         data = assembly.build_data(config, *progress)
         model = assembly.build_model(config)
-        devices.share(model)
-        # Pictures are drawn here too: what one process of JAX's computes, all must.
+        devices.broadcast_model(model)
+        # Pictures are drawn here too: what one JAX process computes, all must.
         callbacks = assembly.build_callbacks(config.in_steps(data.steps, planned_epochs), data, None)
         callbacks += assembly.build_guard(config, data, lambda row: None, progress[1])
         fit_epochs(config, data, model, progress, callbacks)

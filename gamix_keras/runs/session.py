@@ -91,14 +91,14 @@ def prepare(run: Run) -> Session | None:
     if first_done and run.config.second_stage.epochs:
         _refuse_damaged(run, run.second_stage)
     if first_done and _second_done(run) >= run.config.second_stage.epochs:
-        devices.tell(None)
+        devices.broadcast(None)
         return None
     if run.path.exists():
         with run.locked():  # raises now rather than after everything is built
             pass
     with devices.scope(run.config.training.devices):
         # Before anything that all must build together.
-        devices.tell((run.scheduled.to_dict(), run.planned_epochs, *checkpoint.progress))
+        devices.broadcast((run.scheduled.to_dict(), run.planned_epochs, *checkpoint.progress))
         data = assembly.build_data(run.config, start_epoch=checkpoint.epoch, start_step=checkpoint.step)
         model = _model(run, checkpoint)
     return Session(run.planned(data.steps), checkpoint.epoch, data, model, checkpoint.step)
@@ -112,11 +112,11 @@ def _refuse_damaged(run: Run, stage: Stage) -> None:
 
 
 def _model(run: Run, checkpoint: Checkpoint) -> keras.Model:
-    if checkpoint.exists and devices.part()[1] == 1:
+    if checkpoint.exists and devices.process_shard().count == 1:
         return run.load_checkpoint(compile=True)
     model = assembly.build_model(run.config)
     if checkpoint.exists:  # built as the other processes build theirs, variable by variable
-        devices.alone(model.load_weights, checkpoint.file)
+        devices.run_locally(model.load_weights, checkpoint.file)
     return model
 
 
@@ -152,7 +152,7 @@ def fit(session: Session, verbose: str | int = "auto") -> Outcome:
 
 def _fit_first(session: Session, verbose: str | int, stopping: Callable[[], int]) -> None:
     config, progress = session.run.config, (session.done, session.step)
-    devices.share(session.model)
+    devices.broadcast_model(session.model)
     with _progress(config.training.epochs, verbose, session.step) as shown:
         processes.fit_epochs(config, session.data, session.model, progress, _callbacks(session, stopping, shown))
 
@@ -180,7 +180,7 @@ def _callbacks(
     def save(*arguments: Any) -> None:
         for guard in guards:  # a bad step is noted before the checkpoint that has it behind it
             guard.look()
-        devices.alone(write, *arguments)
+        devices.run_locally(write, *arguments)
 
     return [
         EpochHistory(record),

@@ -212,7 +212,7 @@ class PhasedModel(_backend_steps(), keras.Model):
         """Adds what Keras leaves out and exact resuming needs: random generators, and metrics within an epoch."""
         super().save_own_variables(store)
         for name, variable in self._further_states().items():
-            store[name] = ops.convert_to_numpy(devices.own(variable))
+            store[name] = ops.convert_to_numpy(devices.local_part(variable))
 
     def load_own_variables(self, store: Any) -> None:
         """Restores what `save_own_variables` stored; files written without these states load too."""
@@ -220,7 +220,7 @@ class PhasedModel(_backend_steps(), keras.Model):
         super().load_own_variables({key: store[key] for key in store.keys() if not key.startswith(_FURTHER)})
         for name, variable in further.items():
             if name in store.keys():
-                devices.own(variable).assign(store[name])
+                devices.local_part(variable).assign(store[name])
 
     def _further_states(self) -> dict[str, keras.Variable]:
         seeds = {f"seed_{i}": variable for i, variable in enumerate(self._seed_states())}

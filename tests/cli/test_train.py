@@ -164,10 +164,10 @@ def test_a_follower_takes_the_backend_of_the_run_that_goes_on(cli, tmp_path, mon
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    followed = []
-    monkeypatch.setattr(train, "_follow", followed.append)
+    worked = []
+    monkeypatch.setattr(train, "_work", worked.append)
     assert cli("train", "--resume", "--out", run.path, *options)[0] == 0
-    assert followed == [expected]
+    assert worked == [expected]
 
 
 def test_a_run_can_be_trained_anew_in_another_directory(cli, trained, tmp_path):

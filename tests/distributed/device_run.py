@@ -33,7 +33,7 @@ def virtual_cpus():
 
 def dealt(batches):
     """The rows of each batch that are this process's, where each has its own."""
-    number, count = devices.part()
+    number, count = devices.process_shard()
     return [np.array_split(batch, count)[number] for batch in batches]
 
 
@@ -42,7 +42,7 @@ def as_data(batches):
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
-        return devices.dealt(tf.data.Dataset.from_tensor_slices(np.stack(batches)))
+        return devices.shard(tf.data.Dataset.from_tensor_slices(np.stack(batches)))
     return ((batch,) for batch in batches)
 
 
@@ -53,18 +53,18 @@ def main():
     with devices.scope(DEVICES):
         model = compiled(gamix(momentum=0.9, ema_decay=0.9))
         for variable in model.trainable_variables:
-            variable.assign(variable + float(devices.part()[0]))  # which `share` must undo
-        devices.share(model)
+            variable.assign(variable + float(devices.process_shard().index))  # which `broadcast_model` must undo
+        devices.broadcast_model(model)
         if ALONE:
             replicas.mean = lambda values: values
         batches = dealt(images(STEPS * BATCH).reshape(STEPS, BATCH, 8, 8, 3))
         history = []
-        with devices.spread(model):
+        with devices.replicated(model):
             for start in range(0, STEPS, 5):
                 part = as_data(batches[start : start + 5])
                 history.append(model.fit(part, steps_per_epoch=5, verbose=0, shuffle=False))
             held_out = model.evaluate(as_data(batches[:2]), steps=2, return_dict=True, verbose=0)
-    if devices.part()[0] == 0:
+    if devices.process_shard().index == 0:
         logs = {f"fit {name}": [h.history[name][0] for h in history] for name in history[0].history}
         logs |= {f"evaluate {name}": value for name, value in held_out.items()}
         weights = {f"weight {i}": numpy(variable) for i, variable in enumerate(model.variables)}

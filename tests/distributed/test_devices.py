@@ -86,7 +86,7 @@ def test_a_gpu_for_each_process_of_pytorch(monkeypatch, told):
 
 def test_one_device_changes_nothing():
     with devices.scope(1):
-        assert devices.part() == (0, 1)
+        assert devices.process_shard() == (0, 1)
         assert replicas.count() == 1
 
 
@@ -102,28 +102,28 @@ class TestPlace:
             monkeypatch.delenv(name, raising=False)
 
     def test_alone(self):
-        assert [replicas.place(name) for name in ("tensorflow", "jax", "torch")] == [None] * 3
-        assert not replicas.is_follower("jax")
+        assert [replicas.process_index(name) for name in ("tensorflow", "jax", "torch")] == [None] * 3
+        assert not replicas.is_worker("jax")
 
     @pytest.mark.parametrize(("kind", "index", "number"), [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)])
     def test_workers_of_tensorflow_stand_behind_a_chief(self, monkeypatch, kind, index, number):
         monkeypatch.setenv("TF_CONFIG", self.WORKERS % (kind, index))
-        assert replicas.place("tensorflow") == (number, 3)
-        assert replicas.is_follower("tensorflow") == (number > 0)
-        assert replicas.place("jax") is None
+        assert replicas.process_index("tensorflow") == (number, 3)
+        assert replicas.is_worker("tensorflow") == (number > 0)
+        assert replicas.process_index("jax") is None
 
     def test_a_rank_is_for_jax_and_torch(self, monkeypatch):
         told = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
         for name, value in told.items():
             monkeypatch.setenv(name, value)
-        assert replicas.place("jax") == replicas.place("torch") == (1, 2)
-        assert replicas.place("tensorflow") is None
+        assert replicas.process_index("jax") == replicas.process_index("torch") == (1, 2)
+        assert replicas.process_index("tensorflow") is None
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"cluster": {"worker": ["a:1"]}}', WORKERS % ("worker", 7)])
     def test_a_mistake_in_tf_config_is_one_line(self, monkeypatch, text):
         monkeypatch.setenv("TF_CONFIG", text)
         with pytest.raises(UserError, match="TF_CONFIG: expected"):
-            replicas.place("tensorflow")
+            replicas.process_index("tensorflow")
 
 
 @pytest.mark.backend_free
