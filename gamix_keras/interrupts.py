@@ -25,11 +25,12 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], int]]:
-    """Yield a function that returns the number of SIGTERM or SIGINT once one has come, and 0 until then.
+    """Yield a function that returns the number of SIGTERM or SIGINT once one of them came, and 0 until then.
 
-    A second signal acts as it did before. Outside the main thread, which alone can handle signals, nothing changes.
+    A second signal acts at once, as it would without this. Outside the main thread Python handles no signals, and
+    nothing is changed.
     """
-    heard: list[int] = []
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0
         return
@@ -39,15 +40,26 @@ def stop_requests() -> Iterator[Callable[[], int]]:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        heard.append(number)
-        restore()
+    def first(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        # Not restored yet: Python drops a signal that came before its handler was set back to the default.
+        for other in SIGNALS:
+            signal.signal(other, second)
         if number == signal.SIGINT:
             os.write(2, _HINT)  # print is not safe here
 
+    def second(number: int, frame: FrameType | None) -> None:
+        restore()
+        signal.raise_signal(number)
+
+    def requested() -> int:
+        if received:
+            restore()  # from here on a second signal need not wait for Python to run
+        return received[0] if received else 0
+
     for number in SIGNALS:
-        signal.signal(number, hear)
+        signal.signal(number, first)
     try:
-        yield lambda: heard[0] if heard else 0
+        yield requested
     finally:
         restore()
