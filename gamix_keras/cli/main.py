@@ -5,6 +5,7 @@ Keras inside their functions only, so that ``--help`` is quick and the backend c
 """
 
 import argparse
+import io
 import sys
 import warnings
 from collections.abc import Sequence
@@ -60,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
     formatwarning, warnings.formatwarning = warnings.formatwarning, _format_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         args = build_parser().parse_args(argv)
         args.run(args)

@@ -1,5 +1,6 @@
 """Exit codes, one-line errors, and what must not be imported."""
 
+import os
 import subprocess
 import sys
 
@@ -112,3 +113,18 @@ def test_a_preset_is_shown_with_every_key(cli):
     assert "* model.latent_dim = 512" in out
     assert "  loss.global_weight = 1.0" in out
     assert "not measured" in out
+
+
+ACCENTED = r"""
+import sys
+from gamix_keras.cli import main
+main.presets.run = lambda args: print("r\u00e4um")
+sys.exit(main.main(["presets"]))
+"""
+
+
+@backend_free
+def test_a_terminal_that_knows_only_ascii_shows_escapes():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", ACCENTED], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "r\\xe4um\n", "")
