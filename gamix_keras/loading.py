@@ -1,4 +1,4 @@
-"""One call from a name or a path to a trained model that draws: ``gamix_keras.load``."""
+"""One call from a name or a path to a trained model that draws: `gamix_keras.load`."""
 
 import difflib
 import functools
@@ -27,9 +27,9 @@ class TrainedModel:
     """A trained VAE with the sampler that draws its latents; takes and returns NumPy images in [-1, 1].
 
     Attributes:
-        model: The Keras model itself, not compiled. Its own ``sample`` draws from the prior N(0, I).
-        sampler: An approximation of q(z), see ``gamix_keras.samplers``; ``sample`` draws from this.
-        config: The configuration of the run; None where a single file was loaded.
+        model: The Keras model itself, not compiled. Its own `sample` draws from the prior N(0, I).
+        sampler: An approximation of q(z), see `gamix_keras.samplers`; `sample` draws from this.
+        config: The configuration of the run; None if a single file was loaded.
         evaluation: What `gamix-keras evaluate` wrote; None if it was not run.
         epochs: Epochs that the model was trained for; None if a single file was loaded.
     """
@@ -63,17 +63,17 @@ class TrainedModel:
 
     @functools.cached_property
     def networks(self) -> CompiledVAE:
-        """Encoder and decoder, compiled at their first use; what all of the below runs through."""
+        """Encoder and decoder, compiled at their first use; every method below runs through them."""
         return CompiledVAE(self.model)
 
     @property
     def latent_dim(self) -> int:
-        """D."""
+        """D, the number of latents."""
         return self.model.latent_dim
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
+        """(H, W, C), the shape of an image."""
         return self.model.image_shape
 
     def sample(
@@ -82,42 +82,43 @@ class TrainedModel:
         """Draw new images; the same seed gives the same ones.
 
         Args:
-            count: How many, at least 1.
-            seed: None for others each time.
-            temperature, truncation: See ``Sampler``.
+            count: Number of images, at least 1.
+            seed: Seed of the noise; None draws other images each time.
+            temperature: Factor on the noise, see `Sampler`.
+            truncation: Largest absolute value of the noise, see `Sampler`; None for no limit.
 
         Returns:
             Images (count, H, W, C).
 
         Raises:
-            ValueError: Where a number is out of its range.
+            ValueError: If a number is out of its range.
         """
         seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         noise = {"temperature": temperature, "truncation": truncation}
         return latent_space.draw(self.networks, count, seed, sampler=self.sampler, **noise)
 
     def encode(self, images: np.ndarray) -> Posteriors:
-        """Mean and log-variance of q(z|x), each (B, D), of images (B, H, W, C)."""
+        """Return mean and log-variance of q(z|x), each (B, D), for images (B, H, W, C)."""
         return self.networks.encode(images)
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
-        """Images (B, H, W, C) of latents (B, D)."""
+        """Return images (B, H, W, C) for latents (B, D)."""
         return self.networks.decode(latents)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Images decoded from the posterior means of images (B, H, W, C)."""
+        """Return images decoded from the posterior means of images (B, H, W, C)."""
         return self.networks.reconstruct(images)
 
     def with_sampler(self, name: str, images: Any = None, **arguments: Any) -> "TrainedModel":
         """Return the same model with another sampler.
 
         Args:
-            name: ``prior``, ``gaussian``, ``mixture`` or ``second_stage``.
-            images: What it is fitted to: images, batches of them, or their ``Posteriors``.
-            **arguments: See ``fit_sampler``.
+            name: `prior`, `gaussian`, `mixture` or `second_stage`.
+            images: The data to fit it to: images, batches of them, or their `Posteriors`.
+            **arguments: Arguments of `fit_sampler`.
 
         Raises:
-            ValueError: As ``fit_sampler``.
+            ValueError: As `fit_sampler`.
         """
         return replace(self, sampler=fit_sampler(name, self.model, images, **arguments))
 
@@ -159,14 +160,14 @@ def shipped_names() -> tuple[str, ...]:
 
 
 def shipped() -> dict[str, Path]:
-    """Return the directory of each model that comes with the package: of the checkout, or of the installed wheel."""
+    """Return the directory of each model that comes with the package, in the checkout or the installed wheel."""
     checkout = Path(__file__).parent.parent / FOLDER
     configs = [*checkout.glob("*/config.json")] or [Path(file.locate()) for file in _installed()]
     return {config.parent.name: config.parent.resolve() for config in sorted(configs)}
 
 
 def _installed() -> list[metadata.PackagePath]:
-    """A wheel's data files lie wherever its installer put them, which only its record tells."""
+    """Return the data files of the installed wheel: only its record says where its installer put them."""
     try:
         recorded = metadata.files("gamix_keras") or []
     except metadata.PackageNotFoundError:

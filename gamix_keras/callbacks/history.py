@@ -1,4 +1,4 @@
-"""Callbacks that hand what an epoch left behind to whoever keeps it."""
+"""Callbacks that pass on what an epoch produced: its row, and the model as a checkpoint."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from gamix_keras.interrupts import Stopped
 
 
 class EpochHistory(keras.callbacks.Callback):
-    """Hands one plain row per epoch to a function: ``epoch`` (from 1), ``seconds``, then the logs.
+    """Passes one plain row per epoch to a function: `epoch` (from 1), `seconds`, then the logs.
 
     Args:
         record: Called with the row; a run directory appends it to its history.
@@ -26,7 +26,7 @@ class EpochHistory(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Hand over the row, validation included."""
+        """Pass on the row, validation included."""
         seconds = round(time.perf_counter() - self.started, 3)
         values = {name: float(value) for name, value in (logs or {}).items()}
         self.record({"epoch": epoch + 1, "seconds": seconds, **values})
@@ -37,15 +37,15 @@ def _never() -> int:
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
-    """Hands the model to a function every so many epochs and after the last one.
+    """Passes the model to a function every `every` epochs and after the last one.
 
     Args:
         save: Called with the model and the number of finished epochs.
         every: Epochs between two calls.
-        stopping: Returns the number of a signal once training is to end, see ``stop_requests``.
+        stopping: Returns the number of a signal once training is to end, see `stop_requests`.
 
     Raises:
-        Stopped: At the end of an epoch, after saving, where ``stopping`` says so.
+        Stopped: At the end of an epoch, after saving, if `stopping` says so.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self.finished = self.saved = 0
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Save when it is time."""
+        """Save if it is time."""
         self.finished = epoch + 1
         signal_number = self.stopping()
         if self.finished % self.every == 0 or signal_number:
@@ -67,7 +67,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
             raise Stopped(signal_number)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Save what the last regular call did not see."""
+        """Save if the last epoch was not saved yet."""
         if self.finished > self.saved:
             self._save()
 
@@ -77,19 +77,19 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
 
 class StepCheckpoint(keras.callbacks.Callback):
-    """Hands the model to a function within an epoch, every so many steps or minutes, or when training is to end.
+    """Passes the model to a function within an epoch, every `steps` steps or `minutes` minutes, or to end training.
 
-    The end of an epoch is left to ``EpochCheckpoint``: validation, and with it the epoch's row, comes first.
+    The end of an epoch is left to `EpochCheckpoint`: validation, and with it the epoch's row, comes first.
 
     Args:
         save: Called with the model, the number of finished epochs and the steps since.
         steps: Steps between two calls, counted from the epoch's first; None for none.
         minutes: Minutes between two calls; None for none.
-        begun: Steps that the first epoch of this fit has behind it already.
-        stopping: Returns the number of a signal once training is to end, see ``stop_requests``.
+        begun: Steps of the first epoch of this fit that are finished already.
+        stopping: Returns the number of a signal once training is to end, see `stop_requests`.
 
     Raises:
-        Stopped: After a step, and after saving, where ``stopping`` says so.
+        Stopped: After a step, and after saving, if `stopping` says so.
     """
 
     def __init__(
@@ -112,11 +112,11 @@ class StepCheckpoint(keras.callbacks.Callback):
         self.saved = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Take note of the epoch."""
+        """Note the epoch."""
         self.epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Save when it is time."""
+        """Save if it is time."""
         if batch + 1 == self.params["steps"]:
             return
         step, signal_number = self.begun + batch + 1, self.stopping()
@@ -139,7 +139,7 @@ class ResumedMetrics(keras.callbacks.Callback):
     """Gives the first epoch of a fit the running means with which a checkpoint within that epoch was written.
 
     Args:
-        variables: Those of the model's metrics; their values now are restored once Keras has reset them.
+        variables: The variables of the model's metrics; their present values are restored once Keras has reset them.
     """
 
     def __init__(self, variables: Sequence[keras.Variable]) -> None:

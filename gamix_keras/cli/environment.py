@@ -1,4 +1,4 @@
-"""What must be decided before Keras is imported: the backend, and how much the libraries talk."""
+"""What must be decided before Keras is imported: the backend, and how much the libraries log."""
 
 import ctypes
 import os
@@ -14,10 +14,10 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR"}
 
 
 def wished_backend() -> str | None:
-    """Return the backend that ``KERAS_BACKEND`` asks for, if it is set.
+    """Return the backend that `KERAS_BACKEND` names, if it is set.
 
     Raises:
-        UserError: Where it is set to anything else.
+        UserError: If it is set to anything else.
     """
     wish = os.environ.get("KERAS_BACKEND") or None
     if wish not in (None, *BACKENDS):
@@ -29,7 +29,7 @@ def prepare(backend: str) -> None:
     """Choose the Keras backend; nothing of Keras may be imported before.
 
     Raises:
-        UserError: Where the backend is not installed (names the pip extra), or Keras runs on another already.
+        UserError: If the backend is not installed (the text names the pip extra), or Keras already runs on another.
     """
     if find_spec(backend) is None:
         remedy = "pip install tensorflow" if backend == "tensorflow" else f'pip install "gamix_keras[{backend}]"'
@@ -45,11 +45,10 @@ def prepare(backend: str) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep up to 1 GiB of freed memory instead of handing it back to the system; glibc only.
+    """Let the C library keep up to 1 GiB of freed memory instead of returning it to the system; glibc only.
 
-    PyTorch and the decoding of images ask the C library for every map anew. Large ones come straight from the system by
-    default, page by page, each cleared first: on two CPU cores, where a step is short, that is a tenth and more of the
-    time of both.
+    PyTorch and the decoding of images allocate every feature map anew. By default large ones come straight from the
+    system, page by page, each cleared first: on two CPU cores with short steps that takes a tenth of the time or more.
     """
     try:
         set_option = ctypes.CDLL(None).mallopt
@@ -60,7 +59,7 @@ def keep_freed_memory() -> None:
 
 
 def open_run(path: str, checkpoint: str = "latest") -> Run:
-    """Open a run at a checkpoint, and choose its backend unless ``KERAS_BACKEND`` asks for another one."""
+    """Open a run at a checkpoint, and choose its backend unless `KERAS_BACKEND` names another one."""
     run = Run.open(path).at(checkpoint)
     prepare(wished_backend() or run.config.backend)
     return run

@@ -3,8 +3,8 @@
   gamix-keras explore runs/mine
   gamix-keras explore runs/mine --port 8000 --no-browser
 
-Sliders along the principal axes of q(z), ways between two images, samples, reconstructions of uploads; every picture
-can be saved. The page is on this computer only, loads nothing from elsewhere, and wants pip install
+Sliders along the principal axes of q(z), paths between two images, samples, reconstructions of uploads; every picture
+can be saved. The page is served on this computer only, loads nothing from elsewhere, and needs pip install
 "gamix_keras[explore]". The axes are fitted to the run's training images on first use and kept in RUN/samplers/.
 """
 

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Export, and say where and how near to Keras."""
+    """Export, and print the path and the largest difference from Keras."""
     from gamix_keras.export.run import export_run
 
     if "keras" not in sys.modules:

@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("path", metavar="RUN", help="directory of the run")
     add_checkpoint(parser)
-    parser.add_argument("first", metavar="IMAGE_A", help="where the walk starts")
-    parser.add_argument("second", metavar="IMAGE_B", help="where it ends")
+    parser.add_argument("first", metavar="IMAGE_A", help="the image to start from")
+    parser.add_argument("second", metavar="IMAGE_B", help="the image to end at")
     parser.add_argument("--steps", metavar="N", type=whole_number(2), default=8, help="images (default: 8)")
     parser.add_argument(
         "--path",
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Decode the walk, write it between the two images, and say where."""
+    """Decode the walk, write it between the two images, and print the path."""
     opened = environment.open_run(args.path, args.checkpoint)
     from gamix_keras import assembly, latent_space, plots
 

@@ -1,7 +1,7 @@
-"""``gamix-keras COMMAND``: finds the command, and turns errors into one line and an exit code.
+"""`gamix-keras COMMAND`: finds the command, and turns errors into one line and an exit code.
 
 Exit codes: 0; 2 for a mistake of the user; 1 for a failure; 130 when interrupted. Modules of commands import
-Keras inside their functions only, so that ``--help`` is quick and the backend can still be chosen.
+Keras inside their functions only, so that `--help` is quick and the backend can still be chosen.
 """
 
 import argparse

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def whole_number(low: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers of at least ``low``."""
+    """Return a reader of whole numbers of at least `low`."""
 
     def read(text: str) -> int:
         try:
@@ -42,7 +42,7 @@ def not_negative_number(text: str) -> float:
 
 
 def number_list(text: str) -> tuple[int, ...]:
-    """Read whole numbers with commas between them: ``"0,1"``."""
+    """Read whole numbers with commas between them: `"0,1"`."""
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts):
         raise argparse.ArgumentTypeError(f"expected whole numbers with commas between them, got {text!r}")
@@ -50,7 +50,7 @@ def number_list(text: str) -> tuple[int, ...]:
 
 
 def name_list(text: str) -> tuple[str, ...]:
-    """Read different names with commas between them: ``"prior,mixture"``."""
+    """Read different names with commas between them: `"prior,mixture"`."""
     parts = tuple(part.strip() for part in text.split(","))
     if not all(parts) or len(set(parts)) < len(parts):
         raise argparse.ArgumentTypeError(f"expected different names with commas between them, got {text!r}")
@@ -72,6 +72,6 @@ def picture_path(text: str) -> str:
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Declare which checkpoint of a run is loaded; see ``Run.at``."""
+    """Declare which checkpoint of a run is loaded; see `Run.at`."""
     help = "latest (default), best (by training.keep_best) or an epoch"
     parser.add_argument("--checkpoint", metavar="WHICH", default="latest", help=help)

@@ -31,7 +31,7 @@ def _show(preset: Preset) -> None:
     for key in ABOUT_KEYS:
         indents = {"initial_indent": f"  {key:<9} ", "subsequent_indent": " " * 12}
         print(textwrap.fill(preset.about[key], 100, **indents))
-    print("\nSettings, * where the recipe differs from the default; change them with --set KEY=VALUE:")
+    print("\nSettings (* if the recipe differs from the default); change them with --set KEY=VALUE:")
     default = Config()
     for key, entry in settings().items():
         value = preset.config.get(key)

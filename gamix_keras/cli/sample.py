@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Choose, draw, write, and say where."""
+    """Choose the sampler, draw, write, and print the path."""
     opened = environment.open_run(args.path, args.checkpoint)
     from gamix_keras import latent_space, plots
     from gamix_keras.models import compiled

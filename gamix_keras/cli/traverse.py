@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Decode the variants, write a row per latent or axis, and say where."""
+    """Decode the variants, write a row per latent or axis, and print the path."""
     opened = environment.open_run(args.path, args.checkpoint)
     from gamix_keras import plots
 

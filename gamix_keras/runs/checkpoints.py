@@ -1,10 +1,10 @@
-"""A folder of checkpoints: written whole with a checksum, found, checked, and cleared of what is not kept.
+"""A folder of checkpoints: write them whole with a checksum, find them, check them, remove those that are not kept.
 
     epoch-0007.keras               after 7 whole epochs
     epoch-0007-step-000120.keras   after 7 whole epochs and 120 steps of the eighth
-    epoch-0007.keras.sha256        its checksum, as ``sha256sum --check`` reads it
+    epoch-0007.keras.sha256        its checksum, as `sha256sum --check` reads it
 
-Knows nothing of what is inside; imports no Keras.
+It knows nothing about what a checkpoint holds, and imports no Keras.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ _NAME = re.compile(r"epoch-(?P<epoch>\d+)(-step-(?P<step>\d+))?\.keras")
 
 
 class Checkpoint(NamedTuple):
-    """How far a training is, and the file that says so.
+    """How far a training has come, and the file that holds it.
 
     Attributes:
-        epoch: Whole epochs that are done.
+        epoch: Whole epochs that are finished.
         file: The checkpoint; None before the first.
     """
 
@@ -38,22 +38,22 @@ class Checkpoint(NamedTuple):
 
     @property
     def step(self) -> int:
-        """Steps of the epoch that was begun after that; 0 where none was."""
+        """Steps of the next epoch; 0 if it was not begun."""
         return int(_NAME.fullmatch(self.file.name)["step"] or 0) if self.file else 0
 
     @property
     def progress(self) -> tuple[int, int]:
-        """(epoch, step), which puts checkpoints in order."""
+        """(epoch, step), by which checkpoints are ordered."""
         return self.epoch, self.step
 
 
 def path(folder: Path, epoch: int, step: int = 0) -> Path:
-    """Return the name of a checkpoint."""
+    """Return the path of a checkpoint."""
     return folder / (f"epoch-{epoch:04d}" + (f"-step-{step:06d}" if step else "") + ".keras")
 
 
 def listed(folder: Path) -> list[Checkpoint]:
-    """Return the checkpoints of a folder, whole or not, the newest first."""
+    """Return the checkpoints of a folder, whole or damaged, newest first."""
     names = ((_NAME.fullmatch(file.name), file) for file in folder.glob("epoch-*.keras"))
     found = [Checkpoint(int(name["epoch"]), file) for name, file in names if name]
     return sorted(found, key=lambda checkpoint: checkpoint.progress, reverse=True)
@@ -63,11 +63,11 @@ def write(file: Path, save: Callable[[Path], None]) -> None:
     """Write a checkpoint and its checksum, whole or not at all.
 
     Args:
-        file: See ``path``.
+        file: The checkpoint, see `path`.
         save: Called with a temporary path to write to.
 
     Raises:
-        DiskFull: Where there is no room; earlier checkpoints are as they were.
+        DiskFull: If there is no room; earlier checkpoints are as they were.
     """
     # An old checksum of the same name must not outlive its file.
     _checksum(file).unlink(missing_ok=True)
@@ -78,7 +78,7 @@ def write(file: Path, save: Callable[[Path], None]) -> None:
 
 
 def is_whole(file: Path) -> bool:
-    """Whether a checkpoint is what was written: by its checksum, if it has one, and by those within the archive."""
+    """Return whether a file is what was written, by its checksum, if it has one, and by those within the archive."""
     try:
         written = checksum(file)
         with zipfile.ZipFile(file) as archive:
@@ -88,19 +88,19 @@ def is_whole(file: Path) -> bool:
 
 
 def checksum(file: Path) -> str | None:
-    """Return the SHA-256 that was written with a checkpoint; None where there is none."""
+    """Return the SHA-256 that was written with a checkpoint, None if there is none."""
     words = _checksum(file).read_text(encoding="utf-8").split() if _checksum(file).exists() else []
     return words[0] if words else None
 
 
 def prune(folder: Path, newest: tuple[int, int], keep: int, spared: Container[int] = ()) -> None:
-    """Remove all but the last ``keep`` checkpoints up to ``newest``, and whatever a killed process left.
+    """Remove all but the last `keep` checkpoints up to `newest`.
 
     Args:
-        folder: Where they are.
-        newest: (epoch, step) of the last one written. Later ones, from a future that was given up, do not count.
-        keep: How many stay.
-        spared: Epochs whose checkpoints stay anyway.
+        folder: The folder of the checkpoints.
+        newest: (epoch, step) of the last one written. Later ones, of a training that was given up, do not count.
+        keep: How many to keep.
+        spared: Epochs whose checkpoints are kept as well.
     """
     past = [checkpoint for checkpoint in listed(folder) if checkpoint.progress <= newest]
     for checkpoint in past[keep:]:
@@ -124,7 +124,7 @@ def damaged_name(file: Path) -> Path:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what Keras left in the folder of a process that was killed; only for who alone writes there."""
+    """Remove what Keras left behind in a process that was killed; only for the one process that writes there."""
     for file in folder.glob("tmp*"):
         if file.is_file():
             file.unlink(missing_ok=True)

@@ -1,18 +1,18 @@
-"""The directory of a run: create, record, checkpoint, load.
+"""The directory of a run: create it, record in it, load from it.
 
     RUN/config.json             the resolved configuration; each session's versions, git state and start
     RUN/history.jsonl           one JSON object per finished epoch
-    RUN/checkpoints/            epoch-0007.keras: weights, both optimizers, random state; see ``checkpoints``
-    RUN/bad_steps.jsonl         steps left out for a number that was not finite, with their images
+    RUN/checkpoints/            epoch-0007.keras: weights, both optimizers, random state; see `checkpoints`
+    RUN/bad_steps.jsonl         steps skipped because a number was not finite, with their images
     RUN/samples/                epoch-0007.png
     RUN/tensorboard/            scalars and sample grids, with training.tensorboard=true
     RUN/second_stage/           history.jsonl and checkpoints/ of the second stage, and samples.png
-    RUN/samplers/               mixture.keras: samplers that were fitted; epoch-0007/: to that checkpoint
+    RUN/samplers/               mixture.keras: fitted samplers; epoch-0007/: those fitted to an earlier checkpoint
     RUN/evaluation.json         what `gamix-keras evaluate` measured last
 
-An epoch's row is written before its checkpoint, so every checkpoint has its history; resuming drops the rows
-after the checkpoint that it starts from, so an interrupted run leaves neither gap nor duplicate. This module
-imports Keras only inside the functions that need it: the command line reads a run's backend from it first.
+An epoch's row is written before its checkpoint, so every checkpoint has its history; resuming drops the rows after the
+checkpoint that it starts from, so an interrupted run leaves neither gap nor duplicate. This module imports Keras only
+in the functions that need it: the command line reads a run's backend here before it imports Keras.
 """
 
 import json
@@ -41,10 +41,10 @@ BETTER = {"val_loss": min, "val_reconstruction": min, "val_elbo": max, "val_psnr
 
 @dataclass(frozen=True)
 class Run(Stage):
-    """A run directory; make one with ``Run.create`` or ``Run.open``.
+    """A run directory; make one with `Run.create` or `Run.open`.
 
-    As a ``Stage`` it is the training on images; ``second_stage`` is what followed it. What loads, measures, samples or
-    exports it takes the newest whole checkpoint, or the one that ``at`` chose; training goes on from the newest.
+    As a `Stage` it is the training on images; `second_stage` is the stage after it. Loading, measuring, sampling and
+    exporting use the newest whole checkpoint, or the one that `at` chose; training goes on from the newest.
     """
 
     config: Config
@@ -57,10 +57,10 @@ class Run(Stage):
 
     @classmethod
     def create(cls, path: str | os.PathLike, config: Config, preset: str | None = None) -> "Run":
-        """Describe a run in a new or empty directory, which ``begin_session`` makes.
+        """Return a run in a new or empty directory, which `begin_session` creates.
 
         Raises:
-            UserError: Where the directory holds a run already, or anything else.
+            UserError: If the directory holds a run or anything else.
         """
         path = Path(path)
         if _is_run(path):
@@ -74,7 +74,7 @@ class Run(Stage):
         """Open an existing run.
 
         Raises:
-            UserError: Where there is none, or its config.json cannot be read.
+            UserError: If there is no run, or its config.json cannot be read.
         """
         path = Path(path)
         if not _is_run(path):
@@ -85,13 +85,13 @@ class Run(Stage):
         return cls(path, config, written.get("preset"), in_steps=in_steps, planned_epochs=config.training.epochs)
 
     def at(self, chosen: str | int) -> "Run":
-        """Return this run with another checkpoint to load.
+        """Return this run with the checkpoint that is to be loaded.
 
         Args:
-            chosen: ``latest``, ``best`` (by ``training.keep_best``), or a number of whole epochs.
+            chosen: `latest`, `best` (by `training.keep_best`), or a number of whole epochs.
 
         Raises:
-            UserError: Where there is no such checkpoint, or it is damaged.
+            UserError: If there is no such checkpoint, or it is damaged.
         """
         run = replace(self, chosen=str(chosen))
         if run.chosen != LATEST:
@@ -102,7 +102,7 @@ class Run(Stage):
         """Return the checkpoint that is loaded.
 
         Raises:
-            UserError: Where the one that was chosen is not there, or is damaged.
+            UserError: If the chosen checkpoint is missing or damaged.
         """
         if self.chosen == LATEST:
             return self.latest_checkpoint()
@@ -134,7 +134,7 @@ class Run(Stage):
         """Return this run with settings changed, for its next session.
 
         Raises:
-            UserError: Where a setting cannot change once training has begun.
+            UserError: If a setting cannot change once training has begun.
         """
         for key, value in values.items():
             recorded = self.config.get(key)
@@ -183,10 +183,10 @@ class Run(Stage):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let no other process train this run, and clear away what one that was killed left half-written.
+        """Keep other processes from training this run, and remove what a killed process left half-written.
 
         Raises:
-            UserError: Names the process that trains it.
+            UserError: If another process trains it; names the process.
         """
         try:
             with files.locked(self.path / LOCK):
@@ -199,12 +199,12 @@ class Run(Stage):
 
     @property
     def kept(self) -> int:
-        """How many checkpoints are kept, the newest."""
+        """How many of the newest checkpoints are kept."""
         return self.config.training.keep_checkpoints
 
     @property
     def spared(self) -> Collection[int]:
-        """The epoch with the best ``training.keep_best`` of those that have a checkpoint."""
+        """The epoch with the best `training.keep_best` among those with a checkpoint."""
         metric = self.config.training.keep_best
         there = {checkpoint.epoch for checkpoint in checkpoints.listed(self.checkpoints) if not checkpoint.step}
         rows = [row for row in self.history() if row["epoch"] in there and _is_finite(row.get(metric))]
@@ -212,11 +212,11 @@ class Run(Stage):
 
     @property
     def bad_steps(self) -> list[dict[str, Any]]:
-        """The rows of ``bad_steps.jsonl``."""
+        """The rows of `bad_steps.jsonl`."""
         return read_rows(self.path / "bad_steps.jsonl")
 
     def record_bad_step(self, row: Mapping[str, Any]) -> None:
-        """Append a row to ``bad_steps.jsonl``."""
+        """Append a row to `bad_steps.jsonl`."""
         files.append_line(self.path / "bad_steps.jsonl", json.dumps(dict(row)))
 
     def _rewind_bad_steps(self, epoch: int, step: int) -> None:
@@ -270,7 +270,7 @@ class Run(Stage):
         return is_trained and self.second_stage.latest_checkpoint().exists
 
     def load_model(self, compile: bool = False) -> "keras.Model":
-        """Load ``checkpoint()``, in Keras's safe mode; with that of the second stage, as a ``TwoStageVAE``.
+        """Load `checkpoint()`, in Keras's safe mode; with that of the second stage, as a `TwoStageVAE`.
 
         A second stage belongs to the last epoch of the first: an earlier checkpoint is loaded without it.
 
@@ -278,7 +278,7 @@ class Run(Stage):
             compile: Whether to restore the optimizers too, in order to train on.
 
         Raises:
-            UserError: Where the run has no whole checkpoint yet.
+            UserError: If the run has no whole checkpoint yet.
         """
         first = self.load_checkpoint(compile)
         if not self.has_second_stage():
@@ -289,15 +289,15 @@ class Run(Stage):
 
 
 def new_path(preset: str, parent: str | os.PathLike = "runs") -> Path:
-    """Return ``runs/<preset>-<n>`` with the first n above those that are taken."""
+    """Return `runs/<preset>-<n>` with the first n above those in use."""
     return Path(parent) / f"{preset}-{max(_numbers(preset, Path(parent)), default=0) + 1}"
 
 
 def newest_path(preset: str, parent: str | os.PathLike = "runs") -> Path:
-    """Return the last ``runs/<preset>-<n>``.
+    """Return the last `runs/<preset>-<n>`.
 
     Raises:
-        UserError: Where there is none.
+        UserError: If there is none.
     """
     numbers = _numbers(preset, Path(parent))
     if not numbers:
@@ -319,7 +319,7 @@ def _is_run(path: Path) -> bool:
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether there is nothing but what a process leaves that is killed at its start."""
+    """Return whether there is nothing but what a process leaves if it is killed at its start."""
     return path.is_dir() and all(file.name == LOCK or files.is_temporary(file) for file in path.iterdir())
 
 

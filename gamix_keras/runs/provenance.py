@@ -1,4 +1,4 @@
-"""What a result depends on besides its configuration: versions, machine, state of the code."""
+"""What a result depends on apart from its configuration: versions, machine, state of the code."""
 
 import platform
 import subprocess
@@ -13,7 +13,7 @@ RECORDED_PACKAGES = ("gamix_keras", "keras", *_BACKENDS, "numpy", "scipy", "scik
 
 
 def session(from_epoch: int) -> dict[str, Any]:
-    """Describe a training session that starts after ``from_epoch`` epochs, in plain values."""
+    """Describe a training session that starts after `from_epoch` epochs, as plain values."""
     return {
         "from_epoch": from_epoch,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -26,7 +26,7 @@ def session(from_epoch: int) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that numbers depend on, where they are installed."""
+    """Return the versions of the installed packages that numbers depend on."""
     return {name: version for name in RECORDED_PACKAGES if (version := _version(name))}
 
 
@@ -38,7 +38,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_state() -> dict[str, Any] | None:
-    """Commit of the code that runs, and whether it was changed since; None outside a repository."""
+    """Return the commit of the code that runs, and whether it was changed since; None outside a repository."""
     here = Path(__file__).parents[1]
     try:
         _git(here, "ls-files", "--error-unmatch", "__init__.py")

@@ -1,4 +1,4 @@
-"""The sampler of a run: chosen by measurement, fitted on first use, kept in ``RUN/samplers/``."""
+"""The sampler of a run: chosen by measurement, fitted on first use, kept in `RUN/samplers/`."""
 
 import math
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class Choice(NamedTuple):
 
 
 def choose(run: Run) -> Choice:
-    """Choose the best sampler that was measured for a run, by the Frechet distance; the prior where none was.
+    """Choose the best sampler that was measured for a run, by the Frechet distance; the prior if none was.
 
     Raises:
         UserError: As `Run.evaluation`.
@@ -46,7 +46,7 @@ def choose(run: Run) -> Choice:
     if not run.has_second_stage():
         distances.pop("second_stage", None)
     if not distances:
-        return Choice("prior", "none was measured; `gamix-keras evaluate` tells which is best")
+        return Choice("prior", "none was measured; `gamix-keras evaluate` says which is best")
     best = min(distances, key=distances.__getitem__)
     others = ", ".join(f"{name} {distances[name]:.2f}" for name in sorted(distances, key=distances.__getitem__))
     late = ", measured before that checkpoint" if _is_older(run.evaluation_file, run) else ""
@@ -73,21 +73,21 @@ def sampler_of(
     say: Callable[[str], None] = print,
     posteriors: Callable[[], Posteriors] | None = None,
 ) -> Sampler:
-    """Return a run's sampler, which is fitted to the training images and saved where that was not done before.
+    """Return a run's sampler; fit it to the training images and save it if that was not done before.
 
-    One that was fitted to another checkpoint, or has another number of components, is fitted again.
+    A sampler that was fitted to another checkpoint, or has another number of components, is fitted again.
 
     Args:
-        run: The run.
-        model: Its model, from ``run.load_model()``.
-        name: One of ``gamix_keras.samplers.SAMPLERS``.
-        components: Of ``mixture`` only; None takes what was saved, or 10.
+        run: The run to sample from.
+        model: The model of that run, from `run.load_model()`.
+        name: One of `gamix_keras.samplers.SAMPLERS`.
+        components: Components of `mixture`; None takes what was saved, or 10.
         say: Called with a line before each part of a fit.
-        posteriors: Called for the posteriors of the training images where they are needed, which spares several
-            samplers a pass through the encoder each; None encodes them.
+        posteriors: Called for the posteriors of the training images if they are needed, so that several samplers share
+            one pass through the encoder; None encodes them.
 
     Raises:
-        UserError: Where the run has no such sampler, or ``components`` does not go with it.
+        UserError: If the run has no such sampler, or the sampler takes no `components`.
     """
     if components is not None and name != "mixture":
         raise UserError(f"--components: expected the sampler mixture with it, got {name}")
@@ -102,13 +102,13 @@ def sampler_of(
 
 
 def is_fitted(run: Run, name: str) -> bool:
-    """Whether a sampler is kept that was fitted to the checkpoint of a run that is loaded."""
+    """Return whether a sampler is kept that was fitted to the loaded checkpoint of a run."""
     path = run.samplers / f"{name}.keras"
     return path.exists() and not _is_stale(path, run)
 
 
 def training_posteriors(run: Run, model: keras.Model, say: Callable[[str], None] = print) -> Posteriors:
-    """Pass the training images of a run, as they are, through the encoder of its model."""
+    """Encode the training images of a run, without augmentation, by its model."""
     source = assembly.open_source(run.config, "train")
     say(f"latents of {len(source):,} training images")
     with reading(source):
@@ -116,7 +116,7 @@ def training_posteriors(run: Run, model: keras.Model, say: Callable[[str], None]
 
 
 def mixture_arguments(images: int, latent_dim: int, components: int = COMPONENTS) -> dict[str, Any]:
-    """Return components and covariance of a mixture: a full covariance wants more than D images a component."""
+    """Return components and covariance of a mixture: a full covariance needs more than D images per component."""
     return {"components": components, "covariance": "full" if images > components * latent_dim else "diag"}
 
 
@@ -152,7 +152,7 @@ def _note(path: Path) -> Path:
 
 
 def _is_stale(path: Path, run: Run) -> bool:
-    """Whether a sampler is of another checkpoint: by the checksum noted beside it, which copies keep; else by time."""
+    """Return whether a sampler is of another checkpoint, by the checksum noted beside it, else by time."""
     checkpoint = run.checkpoint()
     checksum = checkpoints.checksum(checkpoint.file) if checkpoint.exists else None
     noted = _note(path).read_text(encoding="utf-8") if _note(path).exists() else ""
@@ -160,6 +160,6 @@ def _is_stale(path: Path, run: Run) -> bool:
 
 
 def _is_older(path: Path, run: Run) -> bool:
-    """Whether a file was written before the checkpoint of a run that is loaded."""
+    """Return whether a file was written before the loaded checkpoint of a run."""
     checkpoint = run.checkpoint()
     return checkpoint.exists and path.stat().st_mtime_ns < checkpoint.file.stat().st_mtime_ns

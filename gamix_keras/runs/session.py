@@ -1,7 +1,7 @@
 """A training session: a run from its newest checkpoint, or from the start, to its last epoch.
 
-Where the configuration has a second stage, it follows the last epoch of the first, with a history and checkpoints of
-its own. The posteriors that it learns from are encoded anew when it is resumed: the same ones, from the same weights.
+If the configuration has a second stage, it follows the last epoch of the first, with a history and checkpoints of its
+own. The posteriors that it learns from are encoded anew when it is resumed: the same ones, from the same weights.
 """
 
 import time
@@ -36,11 +36,11 @@ class Session(NamedTuple):
     """A run that is ready to train.
 
     Attributes:
-        run: The run.
-        done: Epochs that its newest checkpoint has behind it, of the first stage.
-        data: What is read.
+        run: The run to train.
+        done: Finished epochs of the first stage, as of the newest checkpoint.
+        data: The data to train on.
         model: The compiled model as of that checkpoint, without its second stage.
-        step: Steps of the next epoch that the checkpoint has behind it too.
+        step: Finished steps of the next epoch.
     """
 
     run: Run
@@ -51,10 +51,10 @@ class Session(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a run has come to.
+    """The result of a run.
 
     Attributes:
-        picture: The newest grid of originals, reconstructions and samples; that of the second stage, if any.
+        picture: The newest grid of originals, reconstructions and samples; that of the second stage if there is one.
         row: The last row of the history.
     """
 
@@ -63,13 +63,13 @@ class Outcome(NamedTuple):
 
 
 def train(run: Run, verbose: str | int = "auto") -> Outcome:
-    """Train a run to ``training.epochs``, then to ``second_stage.epochs``; does nothing where it is there already.
+    """Train a run to `training.epochs`, then to `second_stage.epochs`; do nothing if it was trained that far.
 
-    A resumed run ends, bit for bit, where one that was never interrupted would: on the same backend, machine
-    and number of threads.
+    A resumed run ends with the same weights, bit for bit, as one that was never interrupted: on the same backend,
+    machine and number of threads.
 
     Args:
-        run: A new run, or one that is to go on.
+        run: A new run, or one to resume.
         verbose: `"auto"` or 1 prints a row per epoch, with a bar if stdout is a terminal; 2 the rows only; 0 nothing;
             `"all"` adds every metric to each row.
     """
@@ -178,7 +178,7 @@ def _callbacks(
     guards = assembly.build_guard(run.config, session.data, run.record_bad_step, session.step)
 
     def save(*arguments: Any) -> None:
-        for guard in guards:  # a bad step is noted before the checkpoint that has it behind it
+        for guard in guards:  # a bad step is recorded before the checkpoint that comes after it
             guard.look()
         devices.run_locally(write, *arguments)
 
@@ -194,7 +194,7 @@ def _callbacks(
 
 
 def _waiting(write: Callable[..., None], stopping: Callable[[], int]) -> Callable[..., None]:
-    """Return ``write``, tried again until there is room on the disk or training is told to stop."""
+    """Return `write`, tried again until there is room on the disk or training is asked to stop."""
 
     def patient(*arguments: object) -> None:
         while True:
@@ -219,7 +219,7 @@ def _fit_second(session: Session, verbose: str | int, stopping: Callable[[], int
     if verbose:
         images = len(data.sources[0])
         print(f"second stage: epochs {done + 1} to {settings.epochs} on the latents of {images:,} training images")
-    # The context matters to models that keep averaged weights: those are what is sampled with.
+    # For models that keep averaged weights: samples are drawn with those.
     with first.averaged():
         posteriors, held_out = (
             collect_posteriors(first, assembly.batches_in_order(run.config, source)) for source in data.sources
@@ -254,7 +254,7 @@ def _picture(model: TwoStageVAE, shown: np.ndarray, run: Run) -> None:
 
 
 def outcome(run: Run) -> Outcome:
-    """Return what the run has come to so far."""
+    """Return the result of the run so far."""
     found = [*sorted(run.samples.glob("epoch-*.png")), *run.second_stage.path.glob("samples.png")]
     rows = run.history()
     return Outcome(found[-1] if found else run.samples, rows[-1] if rows else {})

@@ -104,7 +104,7 @@ class Stage:
         file = self.checkpoint().file
         if file is None:
             damaged = self.damaged_checkpoints()
-            got = f"where every checkpoint is damaged ({damaged})" if damaged else "which has none yet"
+            got = f"all of whose checkpoints are damaged ({damaged})" if damaged else "which has none yet"
             raise UserError(f"RUN: expected a run with a checkpoint, got {self.path}, {got}")
         return file
 
