@@ -1,5 +1,6 @@
 """The base of every trainable model: it declares phases, and the backend's step walks them."""
 
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -112,6 +113,13 @@ class PhasedModel(_backend_steps(), keras.Model):
 
     def after_step(self) -> None:
         """Runs at the end of each training step, within the compiled function: for what follows the weights."""
+
+    def fit(self, x: Any = None, *arguments: Any, **options: Any) -> keras.callbacks.History:
+        """Train by `keras.Model.fit`; batches of `tf.data` keep their order, without a warning about it."""
+        tf = sys.modules.get("tensorflow")
+        if tf is not None and isinstance(x, tf.data.Dataset):
+            options.setdefault("shuffle", False)
+        return super().fit(x, *arguments, **options)
 
     def compile(
         self,
