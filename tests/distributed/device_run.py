@@ -16,8 +16,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from harness import compiled, gamix, images, numpy  # noqa: E402
 
-from gamix_keras.distributed import replicas  # noqa: E402
-from gamix_keras.training import devices  # noqa: E402
+from gamix_keras.distributed import devices, replicas  # noqa: E402
 
 STEPS, BATCH = 20, 16
 
@@ -31,10 +30,10 @@ def virtual_cpus():
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * DEVICES)
 
 
-def dealt(batches):
-    """The rows of each batch that are this process's, where each has its own."""
-    number, count = devices.process_shard()
-    return [np.array_split(batch, count)[number] for batch in batches]
+def rows_of_process(batches):
+    """The rows of each batch that this process reads."""
+    index, count = devices.process_shard()
+    return [np.array_split(batch, count)[index] for batch in batches]
 
 
 def as_data(batches):
@@ -57,7 +56,7 @@ def main():
         devices.broadcast_model(model)
         if ALONE:
             replicas.mean = lambda values: values
-        batches = dealt(images(STEPS * BATCH).reshape(STEPS, BATCH, 8, 8, 3))
+        batches = rows_of_process(images(STEPS * BATCH).reshape(STEPS, BATCH, 8, 8, 3))
         history = []
         with devices.replicated(model):
             for start in range(0, STEPS, 5):
