@@ -19,18 +19,18 @@ Loader = Callable[[np.ndarray], np.ndarray]
 
 
 def cached_loader(source: Source, cache: str = "auto", folder: str | os.PathLike | None = None) -> Loader:
-    """Return a function from indices to images (n, H, W, C), uint8, that reads each image of ``source`` once.
+    """Return a function from indices to images (n, H, W, C), uint8, that reads each image of `source` once.
 
     Images are kept as they come by; nothing is read ahead of its time.
 
     Args:
         source: The source.
-        cache: ``"memory"``, ``"disk"`` (a temporary file), ``"none"``, or ``"auto"``: memory where all images fit
+        cache: `"memory"`, `"disk"` (a temporary file), `"none"`, or `"auto"`: memory if all images fit
             into 4 GiB and half of the machine's memory, else none. A source that lies in memory is never copied.
-        folder: Where the file of ``"disk"`` lies; ``None`` is the system's temporary folder.
+        folder: The folder of the file of `"disk"`; `None` is the system's temporary folder.
 
     Raises:
-        UserError: Where ``cache`` is none of these, or its file cannot be made.
+        UserError: If `cache` is none of these, or its file cannot be created.
     """
     if cache not in CACHES:
         raise UserError(f"cache: expected one of {', '.join(CACHES)}, got {cache!r}")
@@ -57,8 +57,8 @@ class Cache:
     from its start to its end. Threads may load at the same time.
 
     Args:
-        source: Where images come from.
-        store: Where they are kept.
+        source: The source of the images.
+        store: The store that keeps them.
     """
 
     def __init__(self, source: Source, store: Store) -> None:
@@ -68,7 +68,7 @@ class Cache:
         self._lock = threading.Lock()
 
     def load(self, indices: np.ndarray) -> np.ndarray:
-        """Return the images of ``indices``, each index at most once."""
+        """Return the images of `indices`, each index at most once."""
         places = self._places[indices]
         kept = places != _NOT_KEPT
         if kept.all():

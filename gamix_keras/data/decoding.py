@@ -3,7 +3,7 @@
 | input | outcome |
 | --- | --- |
 | not square | centre crop: side s = min(H, W), first row (H - s) // 2, first column (W - s) // 2 |
-| larger | anti-aliased bicubic; a JPEG is decoded at 1/2, 1/4 or 1/8 first where that is still large enough |
+| larger | anti-aliased bicubic; a JPEG is decoded at 1/2, 1/4 or 1/8 first if that is still large enough |
 | smaller | enlarged, bicubic |
 | grey | repeated on three channels; colour to one channel: luma 0.299 R + 0.587 G + 0.114 B |
 | transparent, palette | laid over white |
@@ -176,7 +176,7 @@ def _fit_together(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize images in two calls of Pillow: the rows of all, one below the other, and the columns of all, side by side.
 
     Pillow resizes rows, then columns, with whole bytes between, so the numbers are those of one image at a time; and
-    it lets other threads run the whole time, where calls of a few microseconds each would wait for one another.
+    it lets other threads run the whole time, while calls of a few microseconds each would wait for one another.
     """
     rows, columns = size
     left, top, right, bottom = centre_box(*images.shape[1:3], size)

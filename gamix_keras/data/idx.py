@@ -1,4 +1,4 @@
-"""IDX files of byte images, ``idx:DIR``: MNIST, Fashion-MNIST and their kin, plain or gzipped."""
+"""IDX files of byte images, `idx:DIR`: MNIST, Fashion-MNIST and their kin, plain or gzipped."""
 
 import functools
 import gzip
@@ -19,11 +19,11 @@ _NAMES = {"train": "train-images-idx3-ubyte", "validation": "t10k-images-idx3-ub
 def idx_splits(path: str, options: Options) -> dict[str, Callable[[], Source]]:
     """Return what opens the splits of a folder of IDX files, plain or gzipped (MNIST, Fashion-MNIST).
 
-    ``train-images-idx3-ubyte[.gz]`` is the training set, ``t10k-images-idx3-ubyte[.gz]``, where it is there, the
+    `train-images-idx3-ubyte[.gz]` is the training set, `t10k-images-idx3-ubyte[.gz]`, if present, the
     validation set.
 
     Raises:
-        UserError: Where the first is missing; on opening, where a file is damaged.
+        UserError: If the first is missing; on opening, if a file is damaged.
     """
     folder = Path(path).expanduser()
     files = {split: _idx_file(folder, name) for split, name in _NAMES.items()}
@@ -51,7 +51,7 @@ def read_idx(file: Path) -> np.ndarray:
         (N, H, W), uint8.
 
     Raises:
-        ValueError: Where the header is another, or the length does not match it.
+        ValueError: If the header is another, or the length does not match it.
     """
     with gzip.open(file) if file.suffix == ".gz" else open(file, "rb") as stream:
         header = stream.read(16)

@@ -44,7 +44,7 @@ class Header(NamedTuple):
 
 
 def plain_header(data: bytes) -> Header | None:
-    """Return the header of a plain JPEG file that has its end, and ``None`` for all other files."""
+    """Return the header of a plain JPEG file that has its end, and `None` for all other files."""
     if not data.startswith(_START_OF_IMAGE) or not data.endswith(_END_OF_IMAGE):
         return None
     header = read_header(data)
@@ -52,7 +52,7 @@ def plain_header(data: bytes) -> Header | None:
 
 
 def read_header(data: bytes) -> Header | None:
-    """Walk the segments of a JPEG up to its frame header; ``None`` where they make no sense."""
+    """Walk the segments of a JPEG up to its frame header; return `None` if they make no sense."""
     position, upright = 2, True
     while position + 10 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]

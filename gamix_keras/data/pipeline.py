@@ -1,6 +1,6 @@
-"""Batches for ``fit``, ``evaluate`` and ``predict``, as a tf.data pipeline.
+"""Batches for `fit`, `evaluate` and `predict`, as a tf.data pipeline.
 
-step number -> bytes of that step (``BatchReader``) -> augmentation -> float32 in [-1, 1] -> prefetch
+step number -> bytes of that step (`BatchReader`) -> augmentation -> float32 in [-1, 1] -> prefetch
 """
 
 import itertools
@@ -44,30 +44,30 @@ def batches(
 ) -> "tf.data.Dataset":
     """Return a data set of batches (B, H, W, C), float32 in [-1, 1], H, W and C static.
 
-    It is of tf.data; where TensorFlow is not installed, a `keras.utils.PyDataset` with the same batches.
+    It is a data set of tf.data or, if TensorFlow is not installed, a `keras.utils.PyDataset` with the same batches.
 
     Args:
-        source: The images, see ``open_source``.
+        source: The images, see `open_source`.
         batch_size: B.
         training: Shuffle and flip; a last batch that is not whole is dropped. Otherwise the source's own order,
             with a last batch that may be smaller.
         seed: Order and flips depend on this, the epoch and the image only.
         flip: Mirror half of the training images, left to right.
         augment: A Keras layer, a function, or a list of them, called in turn on training batches, float32 in
-            [0, 255] (the ``value_range`` that Keras's layers expect by default); the result is clipped to that.
+            [0, 255] (the `value_range` that Keras's layers expect by default); the result is clipped to that.
             Random layers draw from their own seed and start it anew when a run is resumed.
-        cache: ``"auto"``, ``"memory"``, ``"disk"`` or ``"none"``, see ``cached_loader``.
-        cache_folder: Where the file of ``"disk"`` lies.
-        epochs: ``None``: the data set is one epoch, and its n-th iteration is epoch ``start_epoch`` + n, for
-            ``model.fit(dataset, epochs=...)``. A number: it is all steps from (``start_epoch``, ``start_step``)
-            to the end of epoch ``epochs`` - 1, for ``fit(steps_per_epoch=...)`` and exact resuming; Keras may
+        cache: `"auto"`, `"memory"`, `"disk"` or `"none"`, see `cached_loader`.
+        cache_folder: The folder of the file of `"disk"`.
+        epochs: `None`: the data set is one epoch, and its n-th iteration is epoch `start_epoch` + n, for
+            `model.fit(dataset, epochs=...)`. A number: it is all steps from (`start_epoch`, `start_step`)
+            to the end of epoch `epochs` - 1, for `fit(steps_per_epoch=...)` and exact resuming; Keras may
             take a batch of a data set to build a model, which costs an iteration, so only this way is exact.
         start_epoch: First epoch, from 0.
-        start_step: First step of the first epoch; needs ``epochs``.
-        part: (number, of how many): the rows of each batch that this process reads, see ``BatchReader``.
+        start_step: First step of the first epoch; needs `epochs`.
+        part: (number, of how many): the rows of each batch that this process reads, see `BatchReader`.
 
     Raises:
-        UserError: Where the source has fewer images than one training batch, or an argument is out of range.
+        UserError: If the source has fewer images than one training batch, or an argument is out of range.
     """
     reader = BatchReader(
         source, batch_size, training=training, seed=seed, flip=flip, cache=cache, cache_folder=cache_folder, part=part
@@ -114,7 +114,7 @@ def _step_numbers(reader: BatchReader, epochs: int | None, epoch: int, step: int
 
 
 def _reading(reader: BatchReader, convert: Callable[[np.ndarray], np.ndarray]) -> Callable[[Tensor], Tensor]:
-    """Return a function, for ``map``, from a step's number to its converted images."""
+    """Return a function, for `map`, from a step's number to its converted images."""
     tf = import_tensorflow()
 
     def read(number: np.ndarray) -> np.ndarray:
@@ -130,7 +130,7 @@ def _reading(reader: BatchReader, convert: Callable[[np.ndarray], np.ndarray]) -
 
 
 def _augmenting(augmentations: Sequence[Augmentation], image_shape: tuple[int, int, int]) -> Callable[[Tensor], Tensor]:
-    """Return a function, for ``map``, from bytes to augmented images in [-1, 1]."""
+    """Return a function, for `map`, from bytes to augmented images in [-1, 1]."""
     tf = import_tensorflow()
 
     def in_graph(images: Tensor) -> Tensor:
@@ -161,9 +161,9 @@ def _as_list(augment: Augmentation | Sequence[Augmentation] | None) -> list[Augm
 
 @contextmanager
 def reading(*sources: Source) -> Iterator[None]:
-    """Raise the ``UserError`` of a source in place of the error that tf.data makes of it.
+    """Raise the `UserError` of a source in place of the error that tf.data makes of it.
 
-    ``with reading(source): model.fit(batches(source, ...))``
+    `with reading(source): model.fit(batches(source, ...))`
     """
     try:
         yield

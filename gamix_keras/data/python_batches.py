@@ -1,4 +1,4 @@
-"""Batches where TensorFlow is not installed: the same ones, read ahead by threads of Keras's own."""
+"""The same batches without TensorFlow, read ahead by Keras's own threads."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ class PythonBatches(keras.utils.PyDataset):
     """Batches (B, H, W, C), float32 in [-1, 1], for `fit` on JAX and PyTorch, or to iterate over.
 
     Args:
-        reader: Where their bytes come from.
+        reader: The reader of their bytes.
         augmentations: Called in turn on float32 images in [0, 255], which are then clipped to that.
         epochs, start_epoch, start_step: See `gamix_keras.data.batches`.
     """
@@ -45,7 +45,7 @@ class PythonBatches(keras.utils.PyDataset):
         return self._count
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """The batch, by its number from the start."""
+        """Return a batch by its number from the start."""
         images = self._reader.batch(*divmod(self._first + index, self._reader.steps))
         if not self._augmentations:
             return to_unit_range(images)
@@ -55,6 +55,6 @@ class PythonBatches(keras.utils.PyDataset):
         return np.clip(images, 0.0, 255.0) / np.float32(127.5) - np.float32(1.0)
 
     def on_epoch_end(self) -> None:
-        """Go on to the next epoch, where each pass is one."""
+        """Go on to the next epoch, if each pass is one."""
         if self._counts_epochs:
             self._first += self._reader.steps

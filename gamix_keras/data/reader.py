@@ -1,7 +1,7 @@
 """Batches of bytes in a reproducible order. Imports neither Keras nor TensorFlow.
 
 Everything random is a function of (seed, epoch, index of the image): epoch e goes through the permutation that
-sorts N pseudo-random 64-bit words of (seed, e), and mirrors image i where the lowest bit of a second word is set.
+sorts N pseudo-random 64-bit words of (seed, e), and mirrors image i if the lowest bit of a second word is set.
 So a run that starts at epoch e, step s sees the very batches of a run that came there by itself.
 """
 
@@ -23,16 +23,16 @@ class BatchReader:
     Args:
         source: The images.
         batch_size: B, images of a batch.
-        training: Shuffle, mirror, and drop the last batch of an epoch where it is not whole. Otherwise every
+        training: Shuffle, mirror, and drop the last batch of an epoch if it is not whole. Otherwise every
             image comes once, in the source's order, and the last batch may be smaller.
         seed: Of order and mirroring.
         flip: Mirror half of the training images, left to right.
-        cache: See ``cached_loader``.
-        cache_folder: See ``cached_loader``.
+        cache: See `cached_loader`.
+        cache_folder: See `cached_loader`.
         part: (number, of how many): only these rows of each batch are read, of equal parts.
 
     Raises:
-        UserError: Where the source has fewer images than a training batch, or ``cache`` is unknown.
+        UserError: If the source has fewer images than a training batch, or `cache` is unknown.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class BatchReader:
         self._seed, self._flip = seed, flip and training
         self._backwards = np.arange(source.image_shape[1])[::-1]
         self._load = cached_loader(source, cache, cache_folder)
-        # An epoch's numbers are made once; two epochs are at work where batches are read ahead.
+        # An epoch's numbers are made once; two epochs are in use if batches are read ahead.
         self._order = functools.lru_cache(2)(self._make_order)
         self._mirrored = functools.lru_cache(2)(self._make_mirrored)
 
@@ -71,7 +71,7 @@ class BatchReader:
         return self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
 
     def batch(self, epoch: int, step: int) -> np.ndarray:
-        """Return the images of one batch, (B, H, W, C), uint8, mirrored where it is their turn."""
+        """Return the images of one batch, (B, H, W, C), uint8, some of them mirrored."""
         number, count = self._part
         indices = np.array_split(self.indices(epoch, step), count)[number]
         images = self._load(indices)

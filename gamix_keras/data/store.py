@@ -38,11 +38,11 @@ class MemoryStore:
 class FileStore:
     """Images in a nameless file, gone with the process.
 
-    Plain reads and writes rather than a memory map: a full disk is then an ``OSError``, not a crash.
+    Plain reads and writes rather than a memory map: a full disk is then an `OSError`, not a crash.
 
     Args:
         image_shape: (H, W, C).
-        folder: Where the file lies; ``None`` is the system's temporary folder.
+        folder: The folder of the file; `None` is the system's temporary folder.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], folder: str | os.PathLike | None = None) -> None:
@@ -55,7 +55,7 @@ class FileStore:
         """Keep the images at their places.
 
         Raises:
-            OSError: Where the disk is full.
+            OSError: If the disk is full.
         """
         with self._lock:
             for place, image in zip(places, images, strict=True):
@@ -74,7 +74,7 @@ class FileStore:
 
 
 def fits_in_memory(count: int, image_shape: tuple[int, int, int]) -> bool:
-    """Whether ``count`` images take at most 4 GiB and at most half of the machine's memory."""
+    """Whether `count` images take at most 4 GiB and at most half of the machine's memory."""
     return count * int(np.prod(image_shape)) <= min(MEMORY_BUDGET, _machine_bytes() // 2)
 
 

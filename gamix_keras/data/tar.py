@@ -21,7 +21,7 @@ from gamix_keras.data.shards import Shard, shard_splits
 
 
 class Place(NamedTuple):
-    """Where an image lies in its shard."""
+    """The position of an image in its shard."""
 
     shard: Path
     offset: int
@@ -98,7 +98,7 @@ class TarSource(EncodedSource):
     Args:
         name: What the user called the source.
         keys: `SHARD/MEMBER` of each image.
-        places: Where each lies.
+        places: The position of each image.
         options: See `EncodedSource`.
         fast: See `EncodedSource`.
     """

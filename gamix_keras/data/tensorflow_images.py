@@ -21,7 +21,7 @@ def has_tensorflow() -> bool:
 
 @functools.cache
 def import_tensorflow() -> ModuleType:
-    """Import TensorFlow after the Keras backend, and keep it off the GPU where it is not that backend.
+    """Import TensorFlow after the Keras backend, and keep it off the GPU if it is not that backend.
 
     torch must be imported before tf.data in one process, and TensorFlow would reserve the whole memory of a
     GPU that JAX or torch trains on.
@@ -52,8 +52,8 @@ def untuned(dataset: Any) -> Any:
 def jpeg_decoder(reduction: int, channels: int) -> Callable[[Sequence[bytes]], np.ndarray]:
     """Return a function from the bytes of n plain JPEG files of one size to images (n, h, w, channels), uint8.
 
-    Both sides are divided by ``reduction`` (1, 2, 4 or 8; rounded up) while the file is decoded: less work, and
-    anti-aliased. The function raises where one of the files cannot be decoded.
+    Both sides are divided by `reduction` (1, 2, 4 or 8; rounded up) while the file is decoded: less work, and
+    anti-aliased. The function raises if one of the files cannot be decoded.
     """
     tf = import_tensorflow()
     spec = tf.TensorSpec([None, None, channels], tf.uint8)

@@ -22,12 +22,12 @@ class Canvas:
 
     Attributes:
         planes: (3, N, h, w), red, green, blue in [0, 1].
-        x: picture coordinate, (1, 1, w).
-        y: picture coordinate, (1, h, 1).
-        maps: the coordinates head_x, head_y, face_x, face_y, each (N, h, w), read as attributes.
-        pixel: width of a pixel.
-        factors: every factor as (N, 1, 1); a categorical one as int64 index.
-        palette: colours of each face.
+        x: Picture coordinate, (1, 1, w).
+        y: Picture coordinate, (1, h, 1).
+        maps: The coordinates head_x, head_y, face_x, face_y, each (N, h, w), read as attributes.
+        pixel: Width of a pixel.
+        factors: Every factor as (N, 1, 1); a categorical one as int64 index.
+        palette: Colours of each face.
     """
 
     planes: np.ndarray
@@ -40,7 +40,7 @@ class Canvas:
 
     @classmethod
     def blank(cls, factors: Mapping[str, np.ndarray], size: int) -> "Canvas":
-        """An unpainted canvas of size x size pixels for factors of shape (N,)."""
+        """Return an unpainted canvas of size x size pixels for factors of shape (N,)."""
         factors = {name: values.reshape(-1, 1, 1) for name, values in factors.items()}
         axis = ((np.arange(size) + 0.5) * (2.0 / size) - 1.0).astype(np.float32)
         x, y = axis[None, None, :], axis[None, :, None]
@@ -77,11 +77,14 @@ class Canvas:
     def crop(
         self, left: float, right: float, top: float, bottom: float, only: np.ndarray | None = None
     ) -> Iterator["Canvas"]:
-        """A contiguous copy of a rectangle, written back at the end: work is fast, and only where needed.
+        """Yield a contiguous copy of a rectangle, and write it back at the end: only this part is computed, and fast.
 
         Args:
-            left, right, top, bottom: picture coordinates, [-1, 1]; all that is painted must lie inside.
-            only: indices of the pictures wanted; None for all.
+            left: The left edge in picture coordinates, [-1, 1]. Everything painted must lie inside the rectangle.
+            right: The right edge.
+            top: The upper edge.
+            bottom: The lower edge.
+            only: Indices of the pictures wanted; None for all.
         """
         size = self.planes.shape[-1]
         window = (_span(top, bottom, size), _span(left, right, size))
@@ -114,15 +117,15 @@ class Canvas:
         np.add(self.planes, change, out=self.planes)
 
     def choose(self, name: str, table: Mapping[str, float]) -> np.ndarray:
-        """A number per picture by the value of a categorical factor, 0 where not listed: (N, 1, 1)."""
+        """Return a number per picture by the value of a categorical factor, 0 if it is not listed: (N, 1, 1)."""
         return np.array([table.get(value, 0.0) for value in SPECS[name].values], np.float32)[self[name]]
 
     def select(self, name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The array, (N, h, w), which belongs to the value of a categorical factor, 0 where not listed."""
+        """Return the array (N, h, w) for the value of a categorical factor, 0 if it is not listed."""
         return sum(self.choose(name, {value: 1.0}) * array for value, array in arrays.items())
 
     def which(self, name: str, *values: str) -> np.ndarray:
-        """Indices of the pictures in which a categorical factor has one of these values."""
+        """Return the indices of the pictures in which a categorical factor has one of these values."""
         return np.flatnonzero(self.choose(name, dict.fromkeys(values, 1.0)))
 
 
@@ -136,7 +139,7 @@ def _head_maps(factors: Mapping[str, np.ndarray], x: np.ndarray, y: np.ndarray) 
 
 
 def _face_maps(factors: Mapping[str, np.ndarray], head_x: np.ndarray, head_y: np.ndarray) -> dict[str, np.ndarray]:
-    """Moves the middle of the face sideways or up and down while its outline stays."""
+    """Move the middle of the face sideways or up and down while its outline stays."""
     bulge = positive(1.0 - 3.0 * head_x**2 - head_y**2)
     face_x = head_x - 0.1 * factors["yaw"] * bulge
     return {"face_x": face_x, "face_y": head_y - 0.05 * factors["pitch"] * bulge}
@@ -154,12 +157,12 @@ def positive(values: np.ndarray) -> np.ndarray:
 
 
 def bump(distance: np.ndarray) -> np.ndarray:
-    """A soft hill (1 - d^2)^2 for |d| < 1, exactly 0 outside, so that it may be cropped."""
+    """Return a soft hill (1 - d^2)^2 for |d| < 1, exactly 0 outside, so it may be cropped."""
     return _hill(distance * distance)
 
 
 def blob(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A soft round hill (1 - x^2 - y^2)^2 inside the unit circle, exactly 0 outside."""
+    """Return a soft round hill (1 - x^2 - y^2)^2 inside the unit circle, exactly 0 outside."""
     return _hill(x * x + y * y)
 
 

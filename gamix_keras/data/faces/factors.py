@@ -21,9 +21,9 @@ class Continuous:
     """A factor which is uniform on [low, high].
 
     Attributes:
-        low: smallest value.
-        high: largest value.
-        meaning: what the two ends look like.
+        low: Smallest value.
+        high: Largest value.
+        meaning: What the two ends look like.
     """
 
     low: float
@@ -31,7 +31,7 @@ class Continuous:
     meaning: str
 
     def from_uniform(self, uniform: np.ndarray) -> np.ndarray:
-        """Maps uniform numbers in [0, 1) to float32 values of this factor."""
+        """Map uniform numbers in [0, 1) to float32 values of this factor."""
         return (self.low + (self.high - self.low) * uniform).astype(np.float32)
 
 
@@ -40,9 +40,9 @@ class Categorical:
     """A factor which is one of several named values.
 
     Attributes:
-        values: the names; the factor holds an index into them.
-        weights: relative frequencies, one per name.
-        meaning: what is chosen.
+        values: The names; the factor holds an index into them.
+        weights: Relative frequencies, one per name.
+        meaning: What is chosen.
     """
 
     values: tuple[str, ...]
@@ -50,7 +50,7 @@ class Categorical:
     meaning: str
 
     def from_uniform(self, uniform: np.ndarray) -> np.ndarray:
-        """Maps uniform numbers in [0, 1) to int64 indices into `values`."""
+        """Map uniform numbers in [0, 1) to int64 indices into `values`."""
         edges = np.cumsum(self.weights) / np.sum(self.weights)
         return np.searchsorted(edges[:-1], uniform, side="right").astype(np.int64)
 
@@ -139,12 +139,12 @@ FACTORS: tuple[str, ...] = tuple(SPECS)
 
 
 def require_integer(name: str, value: int, minimum: int) -> int:
-    """Returns `value` as int.
+    """Return `value` as int.
 
     Args:
-        name: the argument's name, for the message.
-        value: what the caller passed.
-        minimum: smallest accepted value.
+        name: The argument's name, for the message.
+        value: What the caller passed.
+        minimum: Smallest accepted value.
 
     Raises:
         ValueError: `value` is no integer or below `minimum`.
@@ -155,7 +155,7 @@ def require_integer(name: str, value: int, minimum: int) -> int:
 
 
 def _scramble(words: np.ndarray) -> np.ndarray:
-    """The output function of splitmix64 (Steele et al., OOPSLA 2014), on an array of uint64."""
+    """Apply the output function of splitmix64 (Steele et al., OOPSLA 2014), on an array of uint64."""
     words = (words ^ (words >> np.uint64(30))) * _MIX_FIRST
     words = (words ^ (words >> np.uint64(27))) * _MIX_SECOND
     return words ^ (words >> np.uint64(31))
@@ -172,16 +172,16 @@ def sample_factors(count: int, seed: int = 0, start: int = 0) -> dict[str, np.nd
     """Draws the factors of images start, ..., start + count - 1 of the stream of `seed`.
 
     Args:
-        count: number of images, at least 1.
-        seed: names the stream, 0 or more.
-        start: index of the first image, 0 or more.
+        count: Number of images, at least 1.
+        seed: Names the stream, 0 or more.
+        start: Index of the first image, 0 or more.
 
     Returns:
         One array of shape (count,) per name in `FACTORS`: float32 in the factor's range, or int64 index into
         the values of a categorical factor.
 
     Raises:
-        ValueError: an argument is no integer or too small.
+        ValueError: An argument is no integer or too small.
     """
     count = require_integer("count", count, 1)
     seed = require_integer("seed", seed, 0)

@@ -99,12 +99,12 @@ def paint_mouth(canvas: Canvas) -> None:
 
 
 def _corners(x: np.ndarray) -> np.ndarray:
-    """1 along the mouth, falling to 0 just past its corners, where lips are thinner than a pixel."""
+    """Return 1 along the mouth, falling to 0 just past its corners, at which lips are thinner than a pixel."""
     return np.clip((1.08 - np.abs(x)) * 7.0, 0.0, 1.0)
 
 
 def _paint_opening(part: Canvas, x: np.ndarray, y: np.ndarray, gap: np.ndarray, lips: np.ndarray) -> None:
-    """The line between the lips, and where they part, darkness and the upper teeth."""
+    """Paint the line between the lips, and in the gap between them darkness and the upper teeth."""
     part.paint(0.8 * bump(y / 0.022) * _corners(x), part.palette.lips * 0.35)
     inside = lips * part.cover(np.abs(y) - gap)
     part.paint(inside, _THROAT)

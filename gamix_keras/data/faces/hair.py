@@ -18,17 +18,17 @@ class Style:
     """A hair style in head units.
 
     Attributes:
-        crown: thickness above the skull.
-        sides: thickness beside the head.
-        length: how far down the sides reach.
-        line: height of the hairline, negative is above the eyes.
-        opening: half width of the bare face, in half widths of the head.
+        crown: Thickness above the skull.
+        sides: Thickness beside the head.
+        length: How far down the sides reach.
+        line: Height of the hairline, negative is above the eyes.
+        opening: Half width of the bare face, in half widths of the head.
         square: 0 for a round hairline, 1 for a straight one.
-        sweep: how much higher the hairline is at one side of the parting.
-        jagged: roughness of the edges.
+        sweep: How much higher the hairline is at one side of the parting.
+        jagged: Roughness of the edges.
         curl: 0 for straight strands, 1 for curls.
-        bun: radius of a bun on the crown.
-        cover: opacity.
+        bun: Radius of a bun on the crown.
+        cover: Opacity.
     """
 
     crown: float
@@ -65,10 +65,10 @@ class HairPlan:
     """Shape and texture of the hair of a canvas, each (N, h, w).
 
     Attributes:
-        radius: radius of the outer egg, 1 on its outline.
-        outline: coverage of the outer egg and the bun.
-        front: coverage of what lies before the face.
-        strands: texture, about [-1, 1].
+        radius: Radius of the outer egg, 1 on its outline.
+        outline: Coverage of the outer egg and the bun.
+        front: Coverage of what lies before the face.
+        strands: Texture, about [-1, 1].
     """
 
     radius: np.ndarray
@@ -149,7 +149,7 @@ def paint_back_hair(canvas: Canvas, plan: HairPlan) -> None:
 
 
 def paint_hair_shadow(canvas: Canvas) -> None:
-    """The shadow which the hair throws on the skin next to it; it fades towards the jaw."""
+    """Paint the shadow that the hair throws on the skin next to it; it fades towards the jaw."""
     with canvas.crop(-0.66, 0.66, -0.8, 0.46) as part:
         style = _style(part)
         near = np.clip(1.0 + _opening(part, style) / 0.09, 0.0, 1.0)

@@ -20,7 +20,7 @@ def chin(canvas: Canvas) -> np.ndarray:
 def head_radius(canvas: Canvas) -> np.ndarray:
     """Radius k of the egg of the head, 1 on its outline: (N, h, w).
 
-    k^2 = (x (1 + taper l^2))^2 + l^2 + h^2, where x is in half widths, l and h are the heights below and
+    k^2 = (x (1 + taper l^2))^2 + l^2 + h^2, with x in half widths; l and h are the heights below and
     above the eyes in units of chin and crown; taper > 0 makes a pointed jaw, taper < 0 a square one.
     """
     low = positive(canvas.head_y) / chin(canvas)
@@ -31,7 +31,7 @@ def head_radius(canvas: Canvas) -> np.ndarray:
 
 
 def light_direction(canvas: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unit vector to the light: right, down, to the viewer; each (N, 1, 1)."""
+    """Return the unit vector to the light: right, down, to the viewer; each (N, 1, 1)."""
     side = 0.95 * canvas["light_side"]
     down = -0.15 - 0.6 * canvas["light_height"]
     length = np.sqrt(side * side + down * down + 0.8)
@@ -75,7 +75,7 @@ def paint_ears(canvas: Canvas) -> None:
 
 
 def paint_head(canvas: Canvas) -> None:
-    """The head as a shaded solid: its normal meets the light."""
+    """Shade the head as a solid by its normal and the light."""
     with canvas.crop(-0.66, 0.66, -0.84, 0.84) as part:
         radius = head_radius(part)
         right, down, front = light_direction(part)
@@ -118,7 +118,7 @@ def paint_nose(canvas: Canvas) -> None:
 
 
 def _paint_bridge(part: Canvas, x: np.ndarray, tip: np.ndarray, wide: np.ndarray) -> None:
-    """The side away from the light in shadow, the ridge in light; both fade at brow and tip."""
+    """Shade the nose: the side away from the light dark, the ridge light; both fade at brow and tip."""
     along = np.clip((part.face_y + 0.12) / (tip + 0.12), 0.0, 1.0)
     inside = bump((part.face_y - 0.5 * tip + 0.05) / (0.5 * tip + 0.09))
     away = x * np.copysign(np.float32(1.0), -part["light_side"])

@@ -15,16 +15,16 @@ class Palette:
     """Colours of a batch of faces.
 
     Attributes:
-        skin: skin in even light.
-        skin_shadow: skin turned away from the light: darker, redder.
-        skin_light: skin facing the light.
-        rose: the blush of the cheeks.
-        hair: hair in even light.
-        hair_shadow: hair in the shade.
-        hair_light: its gloss.
-        iris: colour of the eyes.
-        lips: colour of the lips.
-        clothes: colour of the clothes.
+        skin: Skin in even light.
+        skin_shadow: Skin turned away from the light: darker, redder.
+        skin_light: Skin facing the light.
+        rose: The blush of the cheeks.
+        hair: Hair in even light.
+        hair_shadow: Hair in the shade.
+        hair_light: Its gloss.
+        iris: Colour of the eyes.
+        lips: Colour of the lips.
+        clothes: Colour of the clothes.
     """
 
     skin: np.ndarray
@@ -39,7 +39,7 @@ class Palette:
     clothes: np.ndarray
 
     def take(self, images: slice | np.ndarray) -> "Palette":
-        """The colours of some of the faces."""
+        """Return the colours of some of the faces."""
         return Palette(*(getattr(self, field.name)[:, images] for field in fields(self)))
 
 
@@ -53,7 +53,7 @@ def colour_ramp(stops: Sequence[str], place: np.ndarray) -> np.ndarray:
 
     Args:
         stops: "rrggbb" strings, spread evenly over [0, 1].
-        place: values in [0, 1], shape (N, 1, 1).
+        place: Values in [0, 1], shape (N, 1, 1).
 
     Returns:
         float32 (3, N, 1, 1) in [0, 1].

@@ -35,18 +35,18 @@ def faces(
     """Draws images start, ..., start + count - 1 of the stream of `seed`.
 
     Args:
-        count: number of images, at least 1.
-        size: height and width in pixels, at least 8.
-        seed: names the stream, 0 or more.
-        start: index of the first image, 0 or more.
-        return_factors: whether to return the factors as well.
+        count: Number of images, at least 1.
+        size: Height and width in pixels, at least 8.
+        seed: Names the stream, 0 or more.
+        start: Index of the first image, 0 or more.
+        return_factors: Whether to return the factors as well.
 
     Returns:
         uint8 images of shape (count, size, size, 3) in [0, 255]; with `return_factors`, a pair of the images
         and the factors as `sample_factors` gives them.
 
     Raises:
-        ValueError: an argument is no integer or too small.
+        ValueError: An argument is no integer or too small.
     """
     size = require_integer("size", size, SMALLEST_SIZE)
     factors = sample_factors(count, seed, start)
@@ -58,14 +58,14 @@ def render(factors: Mapping[str, np.ndarray], size: int = 64) -> np.ndarray:
     """Draws one face per entry of the factors.
 
     Args:
-        factors: an array of shape (N,) for each name in `FACTORS`, within the ranges of `SPECS`.
-        size: height and width in pixels, at least 8.
+        factors: An array of shape (N,) for each name in `FACTORS`, within the ranges of `SPECS`.
+        size: Height and width in pixels, at least 8.
 
     Returns:
         uint8 images of shape (N, size, size, 3) in [0, 255].
 
     Raises:
-        ValueError: a factor is missing, unknown, out of range or of another length than the others, or `size`
+        ValueError: A factor is missing, unknown, out of range or of another length than the others, or `size`
             is no integer or too small.
     """
     size = require_integer("size", size, SMALLEST_SIZE)

@@ -13,7 +13,7 @@ _DOWNWARD = {"plain": 0.35, "glow": 0.12, "diagonal": 0.25, "bokeh": 0.2, "horiz
 
 
 def paint_background(canvas: Canvas) -> None:
-    """Fills the whole picture: two related colours mixed by a gradient, then hills or blurred lights."""
+    """Fill the whole picture: two related colours mixed by a gradient, then hills or blurred lights."""
     hue, tone = canvas["background_hue"], canvas["background_tone"]
     vivid = canvas.choose("background", _VIVID)
     near = hue_colour(hue, vivid * (0.45 - 0.2 * tone), 0.45 + 0.5 * tone)
@@ -37,7 +37,7 @@ def _gradient(canvas: Canvas) -> np.ndarray:
 
 
 def _paint_hills(canvas: Canvas) -> None:
-    """A soft line of hills below the horizon."""
+    """Paint a soft line of hills below the horizon."""
     with canvas.crop(-1.0, 1.0, -0.6, 1.0, canvas.which("background", "horizon")) as part:
         detail, tone = part["background_detail"], part["background_tone"]
         phase = _TURN * detail
@@ -75,7 +75,7 @@ def paint_clothes(canvas: Canvas) -> None:
 
 
 def _neckline(part: Canvas, side: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Signed distance, positive where the skin of the neck shows."""
+    """Return the signed distance, positive on the visible skin of the neck."""
     return part.select(
         "clothes",
         {
@@ -130,5 +130,5 @@ def _frame_colour(part: Canvas) -> np.ndarray:
 
 
 def tint_light(canvas: Canvas) -> None:
-    """Makes the whole picture warmer or cooler."""
+    """Make the whole picture warmer or cooler."""
     np.multiply(canvas.planes, 1.0 + canvas["light_warmth"] * rgb(0.06, 0.0, -0.1), out=canvas.planes)

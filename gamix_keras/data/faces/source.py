@@ -20,7 +20,7 @@ SMALLEST = 8
 def face_splits(path: str, options: Options) -> dict[str, Callable[[], Source]]:
     """Return what opens the two splits of the embedded faces: disjoint ranges of one endless stream.
 
-    Training has ``count`` faces (default 8,000) from index 0, validation a share ``validation_fraction`` of that
+    Training has `count` faces (default 8,000) from index 0, validation a share `validation_fraction` of that
     number from index 2^30.
 
     Raises:
@@ -54,7 +54,7 @@ class FacesSource(Source):
         self._factors = {name: values[numbers - first] for name, values in factors.items()}
 
     def subset(self, positions: np.ndarray) -> "FacesSource":
-        """Return a source of the faces at ``positions`` only."""
+        """Return a source of the faces at `positions` only."""
         return FacesSource(self._options, self._numbers[positions])
 
     def load(self, indices: np.ndarray) -> np.ndarray:
