@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from tiny import ASSIGNMENTS
@@ -43,6 +44,15 @@ def test_it_draws_at_once_with_the_sampler_that_its_card_praises(faces):
     best = min(distances, key=distances.get)
     assert type(faces.sampler).__name__.lower().endswith(f"{best}sampler")
     assert f"sampler {best}" in (FOLDER / "faces" / "README.md").read_text(encoding="utf-8")
+
+
+def test_it_draws_the_same_if_keras_json_says_channels_first(faces):
+    keras.config.set_image_data_format("channels_first")
+    try:
+        images = gamix_keras.load("faces").sample(2, seed=0)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_allclose(images, faces.sample(2, seed=0), atol=1e-5)
 
 
 def test_it_scores_what_its_card_says(faces):

@@ -56,7 +56,7 @@ class AggregateMoments(keras.layers.Layer):
     def __init__(self, kind: str = "means", momentum: float | None = None, **kwargs: Any) -> None:
         super().__init__(dtype=kwargs.pop("dtype", "float32"), **kwargs)
         if kind not in KINDS:
-            raise ValueError(f"AggregateMoments: kind: expected one of {', '.join(KINDS)}; got {kind!r}.")
+            raise ValueError(f"AggregateMoments: kind: expected one of {', '.join(KINDS)}, got {kind!r}.")
         if momentum is not None and not 0.0 < momentum < 1.0:
             raise ValueError(f"AggregateMoments: momentum: expected None or a number in (0, 1), got {momentum!r}.")
         self.kind = kind

@@ -45,7 +45,7 @@ class AdversarialLoss(ImageLoss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         for argument, value, known in (("kind", kind, KINDS), ("role", role, ROLES)):
             if value not in known:
-                raise ValueError(f"AdversarialLoss: {argument}: expected one of {', '.join(known)}; got {value!r}.")
+                raise ValueError(f"AdversarialLoss: {argument}: expected one of {', '.join(known)}, got {value!r}.")
         self.kind = kind
         self.role = role
 

@@ -57,7 +57,7 @@ class _ScaledNLL(ImageLoss):
         is_number = isinstance(scale, int | float) and not isinstance(scale, bool)
         if not (scale in SCALES if isinstance(scale, str) else is_number and 0 < scale < math.inf):
             known = ", ".join(SCALES)
-            raise ValueError(f"{type(self).__name__}: scale: expected a number > 0 or one of {known}; got {scale!r}.")
+            raise ValueError(f"{type(self).__name__}: scale: expected a number > 0 or one of {known}, got {scale!r}.")
         self.scale = scale
 
     def call(self, images: Tensor, output: Tensor | tuple[Tensor, Tensor]) -> Tensor:
@@ -195,7 +195,7 @@ class DiscretisedLogisticNLL(_ScaledNLL):
 
     def __init__(self, scale: float | str = "learned", **kwargs: Any) -> None:
         if scale == "optimal":
-            raise ValueError("DiscretisedLogisticNLL: scale: expected a number, learned or per_pixel; got 'optimal'.")
+            raise ValueError("DiscretisedLogisticNLL: scale: expected a number, learned or per_pixel, got 'optimal'.")
         super().__init__(scale, **kwargs)
 
     def _densities(self, images: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:

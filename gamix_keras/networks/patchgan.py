@@ -38,7 +38,7 @@ class PatchGANCritic(Network):
         norm: "group" or "none", for all convolutions but the first and the last (ignored with `paper`).
         groups: Most groups of each group normalisation.
         antialias: The filters (ignored with `paper`).
-        spectral_norm: Hold every kernel's spectral norm at 1; wants norm="none".
+        spectral_norm: Hold every kernel's spectral norm at 1; needs norm="none".
         dtype: Policy of the layers; the logits are float32.
 
     Raises:
