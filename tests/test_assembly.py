@@ -58,7 +58,7 @@ def test_settings_reach_their_objects():
     assert (float(first.learning_rate), float(second.learning_rate)) == (0.5, 0.25)
     assert (first.global_clipnorm, second.beta_1) == (2.0, 0.5)
     assert (model.likelihood.scale, model.momentum, model.adversarial, model.seed) == (2.0, 0.9, "hinge", 7)
-    assert float(numpy(model.variance_weight_variable)) == pytest.approx(0.3)
+    assert float(numpy(model.term_weights["variance"])) == pytest.approx(0.3)
 
 
 def test_settings_of_the_vae_reach_it():
@@ -102,11 +102,11 @@ def callbacks(steps=100, **values):
 @pytest.mark.backend_free
 def test_the_warm_up_acts_on_the_weight_that_the_objective_has():
     assert "WeightSchedule" not in callbacks()
-    cases = [({}, "global_weight_variable", 2.0), ({"model__name": "vae"}, "beta_weight", 3.0)]
-    cases.append(({"model__name": "vae", "loss__capacity": 9.0}, "capacity_target", 9.0))
+    cases = [({}, "global", 2.0), ({"model__name": "vae"}, "kl", 3.0)]
+    cases.append(({"model__name": "vae", "loss__capacity": 9.0}, "capacity", 9.0))
     for values, name, end in cases:
         built = callbacks(loss__warmup=1.5, loss__global_weight=2.0, loss__beta=3.0, **values)["WeightSchedule"]
-        assert (built.variable, built.unit) == (name, "steps")
+        assert (built.term, built.unit) == (name, "steps")
         assert [built.schedule(step) for step in (0, 75, 150, 299)] == [0.0, end / 2, end, end]
     shapes = {name: callbacks(loss__warmup=2.0, loss__warmup_shape=name) for name in ("cosine", "cyclical")}
     values = {name: built["WeightSchedule"].schedule for name, built in shapes.items()}

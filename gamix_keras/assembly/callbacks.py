@@ -25,7 +25,7 @@ from gamix_keras.config.catalogue import OBJECTIVES
 
 WARMUPS = {"linear": {}, "cosine": {"shape": "cosine"}, "cyclical": {"cycles": 4, "ratio": 0.5}}
 # The variable of a model that holds the weight of a setting.
-WARMED = {"global_weight": "global_weight_variable", "beta": "beta_weight", "capacity": "capacity_target"}
+WARMED = {"global_weight": "global", "beta": "kl", "capacity": "capacity"}
 WAKING_STEPS = 200
 
 
@@ -98,7 +98,7 @@ def _late_critic(config: Config, steps: int) -> list[WeightSchedule]:
     delay, length = round(loss.adversarial_start), round(loss.adversarial_ramp)
     if not config.has_critic or not (delay or length):
         return []
-    return [WeightSchedule("adversarial_weight_variable", Schedule(loss.adversarial_weight, length, delay=delay))]
+    return [WeightSchedule("adversarial", Schedule(loss.adversarial_weight, length, delay=delay))]
 
 
 def _monitor(config: Config, steps: int) -> list[CollapseMonitor]:

@@ -1,6 +1,6 @@
 """Weights that change while a model trains: KL warm-up, delayed critics, growing capacity.
 
-A `Schedule` is a formula, testable without a model; `WeightSchedule` assigns its value to a variable of the model.
+A `Schedule` is a formula, testable without a model; `WeightSchedule` assigns its value to the weight of a term.
 """
 
 import math
@@ -29,20 +29,20 @@ class Schedule:
     - KL warm-up (Bowman 2016): `Schedule(end=1.0, length=5000)`.
     - Cyclical (Fu 2019; their M = `cycles` and R = `ratio`): `Schedule(1.0, 20000, cycles=4, ratio=0.5)`.
     - A critic that starts late: `Schedule(end=100.0, length=2000, delay=5000)`.
-    - Capacity (Burgess 2018): `Schedule(end=25.0, length=100000)` on `capacity_target`.
+    - Capacity (Burgess 2018): `Schedule(end=25.0, length=100000)` on `capacity`.
 
     Args:
-        end: value after the ramp.
-        length: duration of all cycles together, >= 0; 0 jumps to `end`.
-        start: value at the start of the ramp, and of each cycle.
-        delay: time before the ramp starts, >= 0.
-        before: value during the delay.
+        end: Value after the ramp.
+        length: Duration of all cycles together, >= 0; 0 jumps to `end`.
+        start: Value at the start of the ramp, and of each cycle.
+        delay: Time before the ramp starts, >= 0.
+        before: Value during the delay.
         shape: `linear` or `cosine`.
-        cycles: number of ramps within `length`, >= 1.
-        ratio: share of each cycle that rises; the rest of the cycle stays at `end`. In (0, 1].
+        cycles: Number of ramps within `length`, >= 1.
+        ratio: Share of each cycle that rises, in (0, 1]; the rest of the cycle stays at `end`.
 
     Raises:
-        ValueError: where a number is out of its range.
+        ValueError: If a number is out of its range.
     """
 
     end: float
@@ -74,7 +74,7 @@ class Schedule:
         return self.delay + self.length
 
     def __call__(self, time: float) -> float:
-        """The value at a time >= 0."""
+        """Return the value at a time >= 0."""
         if time < self.delay:
             return self.before
         if time >= self.finish:
@@ -87,7 +87,9 @@ class Schedule:
 
 
 class WeightSchedule(keras.callbacks.Callback):
-    """Assigns a schedule's value to a scalar variable of the model before each step, or before each epoch.
+    """Assigns a schedule's value to the weight of a term before each step, or before each epoch.
+
+        WeightSchedule("kl", Schedule(end=1.0, length=5000))
 
     The value depends on the time alone, so a resumed run goes on where it was:
 
@@ -100,29 +102,30 @@ class WeightSchedule(keras.callbacks.Callback):
     A validation pass sees the value of the last step. Between two different values nothing is done, so only ramps
     cost: on JAX a change within an epoch takes the trainer's state back into the variables (a few microseconds of
     Python per variable, nothing is copied). With `steps_per_execution` above 1 the value changes once per execution.
-    A warning tells where training will end before the schedule does.
+    If training ends before the schedule does, there is a warning. A step is a batch, also if the optimizer accumulates
+    gradients over several.
 
     Args:
-        variable: name of the model's attribute (`beta_weight`, `adversarial_weight_variable`, `capacity_target`, ...)
-            or the variable itself: a scalar that is not trained.
-        schedule: the value over time.
+        term: Name of the term in `model.term_weights` (`kl`, `global`, `adversarial`, `capacity`, ...), or the variable
+            itself: a scalar that is not trained.
+        schedule: Value over time.
         unit: `steps`, `epochs` or `fraction`.
 
     Raises:
-        ValueError: for another unit; at the start of `fit` where the model has no such variable.
+        ValueError: If the unit is another; at the start of `fit`, if the model has no such variable.
     """
 
-    def __init__(self, variable: str | keras.Variable, schedule: Schedule, unit: str = "steps") -> None:
+    def __init__(self, term: str | keras.Variable, schedule: Schedule, unit: str = "steps") -> None:
         super().__init__()
         if unit not in UNITS:
             raise ValueError(f"WeightSchedule: unit: expected one of {', '.join(UNITS)}; got {unit!r}.")
-        self.variable = variable
+        self.term = term
         self.schedule = schedule
         self.unit = unit
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Find the variable."""
-        self._target = _scalar_of(self.model, self.variable)
+        self._target = _scalar_of(self.model, self.term)
         self._steps = self.params.get("steps")
         self._warned = False
 
@@ -136,12 +139,12 @@ class WeightSchedule(keras.callbacks.Callback):
             self._warn()
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Assign where the value changes from step to step."""
+        """Assign, if the value changes from step to step."""
         if self.unit != "epochs":
             self._assign(batch)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Learn the number of steps of an epoch where Keras did not know it."""
+        """Learn the number of steps of an epoch, if Keras did not know it."""
         if self._steps is None and self.unit == "steps":
             self._steps = self.model.steps_done - self._begun
 
@@ -169,7 +172,7 @@ class WeightSchedule(keras.callbacks.Callback):
             return
         self._warned = True
         if self.schedule.finish > last:
-            name = self.variable if isinstance(self.variable, str) else self.variable.name
+            name = self.term if isinstance(self.term, str) else self.term.name
             warnings.warn(
                 f"WeightSchedule: {name}: the schedule ends at {self.schedule.finish:g} {self.unit}, after training, "
                 f"which ends at {last:g} with a value of about {self.schedule(last):.4g} instead of "
@@ -188,14 +191,15 @@ class WeightSchedule(keras.callbacks.Callback):
         return self._begun + (self.params["epochs"] - self._epoch) * self._steps
 
 
-def _scalar_of(model: keras.Model, variable: str | keras.Variable) -> keras.Variable:
-    """The variable by name, checked: what is not part of the model's state would be frozen into the compiled step."""
-    found = getattr(model, variable, None) if isinstance(variable, str) else variable
-    states = {id(v) for v in model.non_trainable_variables}
-    if isinstance(found, keras.Variable) and id(found) in states and tuple(found.shape) == ():
-        return found
-    known = sorted(name for name, v in vars(model).items() if isinstance(v, keras.Variable) and id(v) in states)
-    got = repr(variable) if isinstance(variable, str) else getattr(variable, "path", repr(variable))
-    raise ValueError(
-        f"WeightSchedule: variable: expected a scalar that is not trained, such as {', '.join(known)}; got {got}."
-    )
+def _scalar_of(model: keras.Model, term: str | keras.Variable) -> keras.Variable:
+    """Return the variable, checked: what is not part of the model's state would be frozen into the compiled step."""
+    known = getattr(model, "term_weights", {})
+    if isinstance(term, str):
+        if term in known:
+            return known[term]
+        raise ValueError(f"WeightSchedule: term: expected one of {', '.join(known)}; got {term!r}.")
+    states = {id(variable) for variable in model.non_trainable_variables}
+    if isinstance(term, keras.Variable) and id(term) in states and tuple(term.shape) == ():
+        return term
+    got = getattr(term, "path", repr(term))
+    raise ValueError(f"WeightSchedule: term: expected a scalar of the model that is not trained, got {got}.")

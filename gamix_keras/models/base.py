@@ -1,6 +1,8 @@
 """What every image VAE can do: encode, decode, reconstruct, sample, be saved."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -12,7 +14,9 @@ from gamix_keras.layers import GaussianSampling, LearnedLogScale
 from gamix_keras.layers.ema import MovingAverage
 from gamix_keras.losses import StandardKL
 from gamix_keras.metrics import ActiveUnits, PeakSignalToNoise
-from gamix_keras.training import PhasedModel
+from gamix_keras.models.term_weights import TermWeights
+from gamix_keras.training import Batch, OptionalMean, PhasedModel
+from gamix_keras.training.pass_noise import pass_noise
 
 Tensor = Any
 
@@ -20,15 +24,29 @@ Tensor = Any
 class ImageVAE(PhasedModel):
     """Interface of the image VAEs. Images are float32 (B, H, W, C) in [-1, 1], latents float32 (B, D).
 
+    | `fit`, `evaluate` | what happens |
+    | --- | --- |
+    | `y` of the images' shape | the target: the model reconstructs y from x (a denoising VAE) |
+    | `y` of labels, (B,) or (B, K) | ignored, but for `class_weight` |
+    | `sample_weight`, `class_weight` | each image's terms are multiplied by its weight and averaged over all images |
+
+    The moments of q(z) and the free bits, which are one number for a batch, do not weigh images. `psnr` and
+    `active_units` are means by weight. What regularisers and `add_loss` of the networks add to the loss is logged as
+    `regularisation` (of the critic, which minimises it in its own phase, as `critic_regularisation`).
+
     Args:
-        encoder: maps images to [mean, log_var], each (B, D).
-        decoder: maps latents (B, D) to the location of the likelihood, (B, H, W, C), or (B, H, W, 2C) where it also
-            gives a scale per pixel.
-        likelihood: the reconstruction term, a class of `gamix_keras.losses`.
-        seed: seed of the posterior's noise.
+        encoder: Maps images to [mean, log_var], each (B, D).
+        decoder: Maps latents (B, D) to the location of the likelihood, (B, H, W, C), or (B, H, W, 2C) if it also gives
+            a scale per pixel.
+        likelihood: Reconstruction term, a class of `gamix_keras.losses`.
+        seed: Seed of the posterior's noise.
         ema_decay: None, or the decay of a moving average of the weights that is kept beside them, see `MovingAverage`
             and `averaged`.
-        ema_start: training steps before that average begins.
+        ema_start: Training steps before that average begins.
+        term_weights: Weights of terms by name, see `TermWeights`.
+
+    Attributes:
+        term_weights: The weights of the terms by name; schedules and other callbacks may assign them.
     """
 
     def __init__(
@@ -39,9 +57,11 @@ class ImageVAE(PhasedModel):
         seed: int = 0,
         ema_decay: float | None = None,
         ema_start: int = 0,
+        term_weights: Mapping[str, float] = MappingProxyType({}),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.term_weights = TermWeights(term_weights)
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
@@ -50,26 +70,33 @@ class ImageVAE(PhasedModel):
         self.log_scale = LearnedLogScale(name="log_scale") if likelihood.scale == "learned" else None
         self.ema_decay, self.ema_start = ema_decay, ema_start
         self.ema = None if ema_decay is None else MovingAverage(ema_decay, ema_start, name="ema")
-        self.kl = StandardKL()
+        self.kl = self.standard_kl = StandardKL()
         self._check_shapes()
         names = ("loss", "reconstruction", "kl", "elbo", *self.extra_terms)
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self.trackers["psnr"] = PeakSignalToNoise(name="psnr")
         self.trackers["active_units"] = ActiveUnits(self.latent_dim, name="active_units")
+        for name in self.optional_terms:
+            self.trackers[name] = OptionalMean(name)
+
+    @property
+    def optional_terms(self) -> tuple[str, ...]:
+        """The names of terms that are logged only if a network gives rise to them."""
+        return ("regularisation",)
 
     @property
     def extra_terms(self) -> tuple[str, ...]:
-        """Names of the terms that a model logs besides those that all have."""
+        """The names of the terms that a model logs in addition to those that all have."""
         return ()
 
     @property
     def phase_names(self) -> tuple[str, ...]:
-        """One phase unless a model says otherwise."""
+        """The names of the phases: one, unless a model says otherwise."""
         return ("autoencoder",)
 
     @property
     def latent_dim(self) -> int:
-        """D."""
+        """D, the number of latents."""
         return self.decoder.input_shape[-1]
 
     @property
@@ -79,7 +106,7 @@ class ImageVAE(PhasedModel):
 
     @property
     def autoencoder_variables(self) -> list[keras.Variable]:
-        """What the autoencoder's phase moves."""
+        """The variables that the autoencoder's phase moves."""
         scale = self.log_scale.trainable_variables if self.log_scale else []
         return [*self.encoder.trainable_variables, *self.decoder.trainable_variables, *scale]
 
@@ -89,7 +116,7 @@ class ImageVAE(PhasedModel):
         return [v for part in (self.encoder, self.decoder, self.log_scale) if part is not None for v in part.weights]
 
     def after_step(self) -> None:
-        """Moves the average of the weights, if one is kept."""
+        """Move the average of the weights, if one is kept."""
         if self.ema is not None:
             self.ema.update(self.averaged_variables)
 
@@ -99,26 +126,24 @@ class ImageVAE(PhasedModel):
         return [] if self.ema is None else self.ema.variables
 
     def averaged(self) -> AbstractContextManager[None]:
-        """A context in which the networks hold the moving average of their weights: `with model.averaged(): ...`.
+        """Return a context in which the networks hold their averaged weights: `with model.averaged(): ...`.
 
-        For sampling, evaluation and export, not for training or saving. It does nothing where no average is kept.
+        For sampling, evaluation and export, not for training or saving. It does nothing if no average is kept.
         """
         return nullcontext() if self.ema is None else self.ema.swapped(self.averaged_variables)
 
     def adopt_average(self) -> None:
-        """Puts the moving average into the networks for good, if one is kept: for a model that is not trained on."""
+        """Put the moving average into the networks for good, if one is kept: for a model that is not trained on."""
         if self.ema is not None:
             self.ema.adopt(self.averaged_variables)
 
-    def term_weight(self, name: str, value: float) -> keras.Variable:
-        """Creates the weight of a term as a variable: a Python number would be frozen into the compiled step."""
-        if not 0.0 <= value < float("inf"):
-            raise ValueError(f"{type(self).__name__}: {name}: expected a finite number >= 0, got {value!r}.")
-        initializer = keras.initializers.Constant(value)
-        return self.add_weight(name=name, shape=(), initializer=initializer, trainable=False)
+    @property
+    def setting_variables(self) -> list[keras.Variable]:
+        """The weights of the terms."""
+        return self.term_weights.variables
 
     def build(self, input_shape: Any = None) -> None:
-        """Builds the layers that are not networks."""
+        """Build the layers that are not networks."""
         latent = (None, self.latent_dim)
         if not self.sampler.built:
             self.sampler.build(latent, latent)
@@ -128,70 +153,78 @@ class ImageVAE(PhasedModel):
             self.ema.build([tuple(variable.shape) for variable in self.averaged_variables])
 
     def call(self, images: Tensor, training: bool = False) -> Tensor:
-        """Reconstructions: from the posterior mean, or from a sample in training. Clipped to [-1, 1]."""
+        """Return reconstructions from the posterior mean, or from a sample in training, clipped to [-1, 1]."""
         mean, log_var = self.encoder(images, training=training)
         output = self.decoder(self.sampler(mean, log_var, training=training), training=training)
         return self.likelihood.image(output)
 
     def encode(self, images: Any) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z|x), each (B, D); the log-variance is within [-30, 20]."""
+        """Return mean and log-variance of q(z|x), each (B, D); the log-variance is within [-30, 20]."""
         mean, log_var = self.encoder(_tensor(images), training=False)
         return ops.cast(mean, "float32"), gaussian.clip_log_var(log_var)
 
     def decode(self, latents: Any) -> Tensor:
-        """Images (B, H, W, C) in [-1, 1] of latents (B, D)."""
+        """Return images (B, H, W, C) in [-1, 1] of latents (B, D)."""
         return self.likelihood.image(self.decoder(_tensor(latents), training=False))
 
     def reconstruct(self, images: Any) -> Tensor:
-        """Images decoded from the posterior means."""
+        """Return images decoded from the posterior means."""
         return self.decode(self.encode(images)[0])
 
     def sample(self, count: int, seed: int | None = None, temperature: float = 1.0) -> Tensor:
-        """Decodes `count` draws from the prior N(0, temperature^2 I); the same seed gives the same images.
+        """Decode `count` draws from the prior N(0, temperature^2 I); the same seed gives the same images.
 
         The aggregate posterior of GAMIX is not Gaussian: a fitted sampler of `gamix_keras.samplers` samples it better.
 
         Raises:
-            ValueError: where `count` < 1 or `temperature` < 0.
+            ValueError: If `count` < 1 or `temperature` < 0.
         """
         if count < 1 or temperature < 0:
             raise ValueError(f"sample: expected count >= 1 and temperature >= 0, got {count!r} and {temperature!r}.")
         noise = np.random.default_rng(seed).standard_normal((count, self.latent_dim), dtype="float32")
         return self.decode(temperature * noise)
 
-    def posterior(self, images: Tensor, training: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """(mean, log_var, z) of a batch; outside training z has noise of a fixed seed, so evaluation is repeatable."""
-        mean, log_var = self.encoder(images, training=training)
-        mean, log_var = ops.cast(mean, "float32"), gaussian.clip_log_var(log_var)
-        z = self.sampler(mean, log_var, training=True) if training else self.sampler.draw(mean, log_var)
-        return mean, log_var, z
+    def posterior(self, batch: Batch, training: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (mean, log_var, z) of a batch.
 
-    def negative_log_likelihood(self, images: Tensor, output: Tensor) -> Tensor:
-        """The reconstruction term of a decoder's output: nats per image, mean over the batch."""
+        Outside training the noise of z depends only on an image's place in the pass, see `pass_noise`: every evaluation
+        sees the same, whatever its batches, its devices and the backend.
+        """
+        mean, log_var = self.encoder(batch.images, training=training)
+        mean, log_var = ops.cast(mean, "float32"), gaussian.clip_log_var(log_var)
+        if training:
+            return mean, log_var, self.sampler(mean, log_var, training=True)
+        return mean, log_var, mean + ops.exp(0.5 * log_var) * pass_noise(batch.start, ops.shape(mean))
+
+    def negative_log_likelihood(self, images: Tensor, output: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the reconstruction term of a decoder's output: nats per image, mean over the batch."""
         if self.log_scale is None:
-            return self.likelihood(images, output)
-        return self.likelihood(images, (output, self.log_scale(output)))
+            return self.likelihood(images, output, sample_weight=weights)
+        return self.likelihood(images, (output, self.log_scale(output)), sample_weight=weights)
 
     def common_terms(
-        self, images: Tensor, posterior: tuple[Tensor, Tensor, Tensor], training: bool, output: Tensor | None = None
+        self, batch: Batch, posterior: tuple[Tensor, Tensor, Tensor], training: bool, output: Tensor | None = None
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """The terms that every VAE logs, and the decoder's output from z, unless it is given.
+        """Return the terms that every VAE logs, and the decoder's output from z, unless it is given.
 
         `psnr` is of what training sees (a sample's reconstruction); in validation it is of the posterior mean's.
         """
         mean, log_var, z = posterior
         output = self.decoder(z, training=training) if output is None else output
-        reconstruction = self.negative_log_likelihood(images, output)
-        kl = self.kl(mean, log_var)
-        shown = output if training else self.decoder(mean, training=False)
+        added = self.added_losses(self.encoder, self.decoder)
+        reconstruction = self.negative_log_likelihood(batch.targets, output, batch.weights)
+        standard = self.standard_kl(mean, log_var, sample_weight=batch.weights)
+        kl = self.kl(mean, log_var) if self.kl.free_bits else standard
+        shown = self.likelihood.image(output if training else self.decoder(mean, training=False))
         terms = {
             "reconstruction": reconstruction,
             "kl": kl,
-            "elbo": -(reconstruction + ops.mean(ops.sum(gaussian.kl_to_standard(mean, log_var), axis=-1))),
-            "psnr": (images, self.likelihood.image(shown)),
-            "active_units": (mean,),
+            "elbo": -(reconstruction + standard),
+            "psnr": (batch.targets, shown, *batch.pair_weights),
+            "active_units": (mean, *batch.pair_weights),
+            **self.metric_terms(batch.targets, shown),
         }
-        return terms, output
+        return terms | ({} if added is None else {"regularisation": added}), output
 
     def _check_shapes(self) -> None:
         outputs = self.decoder.output_shape[1:]
@@ -206,20 +239,26 @@ class ImageVAE(PhasedModel):
             )
 
     def get_config(self) -> dict[str, Any]:
-        """The parts, serialised, the seed and the moving average's numbers."""
+        """Return the parts, serialised, the seed and the moving average's numbers."""
         parts = {"encoder": self.encoder, "decoder": self.decoder, "likelihood": self.likelihood}
         serialised = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
         average = {"ema_decay": self.ema_decay, "ema_start": self.ema_start}
-        return {"name": self.name, "seed": self.seed, **average, **serialised}
+        changed = self.term_weights.changed()
+        weights = {"term_weights": changed} if changed else {}
+        return {"name": self.name, "seed": self.seed, **average, **weights, **serialised}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ImageVAE":
-        """Rebuilds the parts and the model."""
-        return cls(**rebuilt_parts(config, custom_objects))
+        """Rebuild the parts and the model, with the weights of the terms as they were."""
+        config = dict(config)
+        changed = config.pop("term_weights", {})
+        model = cls(**rebuilt_parts(config, custom_objects))
+        model.term_weights.assign(changed)
+        return model
 
 
 def rebuilt_parts(config: dict[str, Any], custom_objects: Any = None) -> dict[str, Any]:
-    """A configuration with every serialised part made an object again; numbers and names stay."""
+    """Return a configuration with every serialised part made an object again; numbers and names stay."""
     restore = keras.saving.deserialize_keras_object
     is_part = lambda value: isinstance(value, dict) and "class_name" in value  # noqa: E731
     return {k: restore(v, custom_objects=custom_objects) if is_part(v) else v for k, v in config.items()}

@@ -16,7 +16,8 @@ from gamix_keras.losses import (
 )
 from gamix_keras.models.base import ImageVAE, Tensor
 from gamix_keras.models.last_layer import LastLayer
-from gamix_keras.training import Phase
+from gamix_keras.models.term_weights import checked_weight
+from gamix_keras.training import Batch, Phase, Terms
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
@@ -24,36 +25,43 @@ class GAMIXVAE(ImageVAE):
     """loss = -log p(x|z) + global KL of q(z) + variance weight * sum_d (sigma^2 - 1 - log sigma^2) + adversarial term.
 
     The global term is one number for the data set, so the information that z carries of x costs nothing: that is
-    why GAMIX does not collapse (Rivera 2024). The variance term keeps sigma from going to 0. Where there is a
-    critic, a second phase trains it on the very reconstruction that the first phase scored.
+    why GAMIX does not collapse (Rivera 2024). The variance term keeps sigma from going to 0. If there is a critic,
+    a second phase trains it on the very reconstruction that the first phase scored.
 
     Logs, in nats per image unless said: `loss`, `reconstruction`, `global`, `variance`, `kl` and `elbo` (the standard
     ones, for comparison only), `psnr` (dB), `active_units`; with a critic `adversarial`, `critic`, `critic_real`
-    and `critic_fake` (per patch), `critic_r1` and `adaptive_weight` where these are used.
+    and `critic_fake` (per patch), `critic_r1` and `adaptive_weight` if these are used.
 
-    A critic that starts late or is ramped up is a schedule on the weight of the adversarial term (the critic itself
-    trains from the first step, so that it is warm when it counts):
+    The weights of the terms are variables, `term_weights["global"]` and the like, which schedules may assign. A critic
+    that starts late or is ramped up is a schedule on the weight of the adversarial term (the critic itself trains from
+    the first step, so that it is warm when it counts):
 
-        WeightSchedule("adversarial_weight_variable", Schedule(end=100.0, length=2000, delay=5000))
+        WeightSchedule("adversarial", Schedule(end=100.0, length=2000, delay=5000))
 
     Args:
-        encoder, decoder, likelihood, seed: see `ImageVAE`.
-        critic: maps images to patch logits (B, h, w, 1), or None.
+        encoder: See `ImageVAE`.
+        decoder: See `ImageVAE`.
+        likelihood: See `ImageVAE`.
+        critic: Network from images to patch logits (B, h, w, 1), or None.
         moments: `means`, `total`, `full` (see `AggregateMoments`) or `mixture` (see `MixtureKL`).
         momentum: None for batch moments, else the momentum of running moments.
-        global_weight, variance_weight, adversarial_weight: weights of the terms, >= 0, kept in the variables of the
-            same names with `_variable` behind, which schedules may assign.
+        global_weight: Weight of the global term, >= 0: `term_weights["global"]`.
+        variance_weight: Weight of the variance term, >= 0: `term_weights["variance"]`.
         adversarial: `bce`, `hinge` or `least_squares`.
-        critic_weight: factor on the critic's own loss (the paper's code: 100; Adam barely notices).
-        r1_weight: gamma >= 0 of the penalty gamma / 2 |grad D|^2 on real images, see `slope_penalty`, beside the
-            critic's loss; kept in `r1_weight_variable`. 0 leaves it out of the step altogether. The critic must have
-            no batch statistics and no dropout.
-        adaptive_weight: whether the adversarial term is also multiplied by `gradient_ratio` of each batch, so that
+        adversarial_weight: Weight of the adversarial term, >= 0: `term_weights["adversarial"]`.
+        critic_weight: Factor on the critic's own loss, >= 0: `term_weights["critic"]` (the paper's code: 100; Adam
+            barely notices).
+        r1_weight: gamma >= 0 of the penalty gamma / 2 |grad D|^2 on real images, see `slope_penalty`, in addition to
+            the critic's loss: `term_weights["critic_r1"]`. 0 leaves it out of the step altogether. The critic must
+            have no batch statistics and no dropout.
+        adaptive_weight: Whether the adversarial term is also multiplied by `gradient_ratio` of each batch, so that
             with `adversarial_weight` 1 both terms pull equally hard at the decoder's last kernel. It wants a functional
             decoder and a critic as for R1, and costs two more passes of that one layer.
+        seed: See `ImageVAE`.
+        **kwargs: `ema_decay`, `ema_start` and `name`, see `ImageVAE`.
 
     Raises:
-        ValueError: where shapes do not fit or a number is out of its range.
+        ValueError: If shapes do not fit or a number is out of its range.
     """
 
     def __init__(
@@ -77,20 +85,23 @@ class GAMIXVAE(ImageVAE):
         # The phases, hence the trackers, depend on the critic; Keras wants super().__init__ before sub-models.
         self._has_critic = critic is not None
         self.r1_weight, self.adaptive_weight = r1_weight, adaptive_weight
-        super().__init__(encoder, decoder, likelihood, seed, **kwargs)
-        self.critic = critic
-        self.moments = moments
-        self.momentum = momentum
-        self.adversarial = adversarial
         self._weights_given = {
             "global_weight": global_weight,
             "variance_weight": variance_weight,
             "adversarial_weight": adversarial_weight,
             "critic_weight": critic_weight,
         }
-        for name, value in self._weights_given.items():
-            setattr(self, f"{name}_variable", self.term_weight(name, value))
-        self.r1_weight_variable = self.term_weight("r1_weight", r1_weight) if r1_weight else None
+        weights = {
+            name.removesuffix("_weight"): checked_weight(f"GAMIXVAE: {name}", value)
+            for name, value in self._weights_given.items()
+        }
+        if r1_weight:
+            weights["critic_r1"] = checked_weight("GAMIXVAE: r1_weight", r1_weight)
+        super().__init__(encoder, decoder, likelihood, seed, term_weights=weights, **kwargs)
+        self.critic = critic
+        self.moments = moments
+        self.momentum = momentum
+        self.adversarial = adversarial
         self.last_layer = LastLayer(decoder) if self._adapts else None
         self._make_losses()
         self.build(encoder.input_shape)
@@ -106,7 +117,7 @@ class GAMIXVAE(ImageVAE):
         self.critic_loss = AdversarialLoss(self.adversarial, "critic")
 
     def build(self, input_shape: Any = None) -> None:
-        """Builds the layers that are not networks."""
+        """Build the layers that are not networks."""
         super().build(input_shape)
         latent = (None, self.latent_dim)
         if self.aggregate is not None and not self.aggregate.built:
@@ -120,16 +131,21 @@ class GAMIXVAE(ImageVAE):
         return ("global", "variance", *critic, *(name for name, used in optional.items() if used))
 
     @property
+    def optional_terms(self) -> tuple[str, ...]:
+        """The terms that networks may add to the losses of the autoencoder and of the critic."""
+        return (*super().optional_terms, "critic_regularisation") if self._has_critic else super().optional_terms
+
+    @property
     def _adapts(self) -> bool:
         return self._has_critic and self.adaptive_weight
 
     @property
     def phase_names(self) -> tuple[str, ...]:
-        """`autoencoder`, and `critic` where there is one."""
+        """`autoencoder`, and `critic` if there is one."""
         return ("autoencoder", "critic") if self._has_critic else ("autoencoder",)
 
     def phases(self) -> list[Phase]:
-        """The autoencoder's phase, then the critic's."""
+        """Return the autoencoder's phase, then the critic's."""
         optimizer = self.phase_optimizer("autoencoder")
         phases = [Phase("autoencoder", self.autoencoder_losses, self.autoencoder_variables, optimizer)]
         if self.critic is not None:
@@ -137,88 +153,102 @@ class GAMIXVAE(ImageVAE):
             phases.append(Phase("critic", self.critic_losses, self.critic.trainable_variables, optimizer))
         return phases
 
-    def autoencoder_losses(self, images: Tensor, training: bool, carry: dict) -> tuple[dict, dict]:
-        """Terms of the GAMIX objective on a batch; hands the reconstruction to the critic, gradient stopped."""
-        mean, log_var, z = posterior = self.posterior(images, training)
+    def autoencoder_losses(self, batch: Batch, training: bool, carry: dict) -> tuple[dict, dict]:
+        """Return the terms of the GAMIX objective on a batch; the reconstruction goes on to the critic."""
+        mean, log_var, z = posterior = self.posterior(batch, training)
         features, output = self.last_layer.decode(z, training) if self.last_layer else (None, None)
-        terms, output = self.common_terms(images, posterior, training, output)
-        terms["global"] = self._global_term(mean, log_var, z, training)
-        terms["variance"] = self.variance_loss(mean, log_var)
-        loss = (
-            terms["reconstruction"]
-            + self.global_weight_variable * terms["global"]
-            + self.variance_weight_variable * terms["variance"]
-        )
+        terms, output = self.common_terms(batch, posterior, training, output)
+        terms["global"] = self._global_term(batch, posterior, training)
+        terms["variance"] = self.variance_loss(mean, log_var, sample_weight=batch.weights)
         if self.critic is not None:
-            balance = 1.0
             if self.last_layer is None:
-                terms["adversarial"], _ = self._adversarial(output, training)
+                terms["adversarial"], _ = self._adversarial(output, batch.weights, training)
             else:
-                terms["adversarial"], balance = self._balanced(images, features, output, training)
-                terms["adaptive_weight"] = balance
-            loss = loss + self.adversarial_weight_variable * balance * terms["adversarial"]
+                terms["adversarial"], terms["adaptive_weight"] = self._balanced(batch, features, output, training)
             carry = {**carry, "fake": ops.stop_gradient(self.likelihood.location(output))}
-        terms["loss"] = loss
+        terms["loss"] = self.objective(terms)
         return terms, carry
 
-    def _adversarial(self, output: Tensor, training: bool) -> tuple[Tensor, Tensor]:
-        """The term, a mean over the patches of the batch, and their number."""
-        # The location is not clipped: a clip has no gradient where the decoder overshoots.
+    def objective(self, terms: Terms) -> Tensor:
+        """Return the loss of the autoencoder's phase that is made of terms."""
+        weights = self.term_weights
+        loss = terms["reconstruction"] + weights["global"] * terms["global"] + weights["variance"] * terms["variance"]
+        if self._has_critic:
+            loss = loss + weights["adversarial"] * terms.get("adaptive_weight", 1.0) * terms["adversarial"]
+        return loss + terms.get("regularisation", 0.0)
+
+    def _adversarial(self, output: Tensor, weights: Tensor | None, training: bool) -> tuple[Tensor, Tensor]:
+        """Return the term, a mean over the patches of the batch, and their number."""
+        # The location is not clipped: a clip has no gradient if the decoder overshoots.
         logits = self.critic(self.likelihood.location(output), training=training)
         real = ops.ones_like(logits)
-        return self.generator_loss(real, logits), ops.sum(real)
+        return self.generator_loss(real, logits, sample_weight=weights), ops.sum(real)
 
-    def _balanced(self, images: Tensor, features: Tensor, output: Tensor, training: bool) -> tuple[Tensor, Tensor]:
-        """The adversarial term, and the ratio of the two terms' gradients by the decoder's last kernel.
+    def _balanced(self, batch: Batch, features: Tensor, output: Tensor, training: bool) -> tuple[Tensor, Tensor]:
+        """Return the adversarial term, and the ratio of the two terms' gradients by the decoder's last kernel.
 
         The critic is walked back once: its gradient by the output serves the ratio, and then the term itself.
         """
 
         def summed(y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             # A sum over patches rather than their mean: in float16 the parts of a mean would vanish.
-            term, patches = self._adversarial(y, training)
+            term, patches = self._adversarial(y, batch.weights, training)
             return patches * term, (term, patches)
+
+        def likelihood(y: Tensor) -> tuple[Tensor, tuple[()]]:
+            return self.negative_log_likelihood(batch.targets, y, batch.weights), ()
 
         fixed = ops.stop_gradient(output)
         slope, (term, patches) = self.input_gradient(summed, fixed)
         slope, term = ops.stop_gradient(slope) / patches, ops.stop_gradient(term)
-        pull = self.input_gradient(lambda y: (self.negative_log_likelihood(images, y), ()), fixed)[0]
+        pull = self.input_gradient(likelihood, fixed)[0]
         kernel = [self.last_layer.kernel_gradient(self.input_gradient, features, part) for part in (pull, slope)]
         # Worth the term, with the gradient that is known already.
         return term + ops.sum(slope * (output - fixed)), gradient_ratio(*kernel)
 
-    def critic_losses(self, images: Tensor, training: bool, carry: dict) -> tuple[dict, dict]:
-        """The critic on real and reconstructed images in one pass."""
-        count = ops.shape(images)[0]
+    def critic_losses(self, batch: Batch, training: bool, carry: dict) -> tuple[dict, dict]:
+        """Return the terms of the critic on targets and reconstructions in one pass."""
+        count = batch.size
 
-        def judge(x: Tensor) -> tuple[Tensor, Tensor]:
+        def judge(x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor | None]]:
             logits = self.critic(ops.concatenate([x, carry["fake"]], axis=0), training=training)
-            return ops.sum(logits[:count]), logits
+            return ops.sum(logits[:count]), (logits, self.added_losses(self.critic))
 
-        if self.r1_weight_variable is None:
-            _, logits = judge(images)
+        has_penalty = "critic_r1" in self.term_weights
+        if has_penalty:
+            slope, (logits, added) = self.input_gradient(judge, batch.targets, again=True)
         else:
-            slope, logits = self.input_gradient(judge, images, again=True)
+            _, (logits, added) = judge(batch.targets)
         real, fake = logits[:count], logits[count:]
         terms = {
-            "critic_real": self.critic_loss(ops.ones_like(real), real),
-            "critic_fake": self.critic_loss(ops.zeros_like(fake), fake),
+            "critic_real": self.critic_loss(ops.ones_like(real), real, sample_weight=batch.weights),
+            "critic_fake": self.critic_loss(ops.zeros_like(fake), fake, sample_weight=batch.weights),
         }
         loss = terms["critic_real"] + terms["critic_fake"]
-        if self.r1_weight_variable is not None:
-            terms["critic_r1"] = slope_penalty(slope, logits.shape[1] * logits.shape[2])
-            loss = loss + self.r1_weight_variable * terms["critic_r1"]
-        terms["loss"] = self.critic_weight_variable * loss
+        if has_penalty:
+            terms["critic_r1"] = slope_penalty(_scaled(slope, batch.weights), logits.shape[1] * logits.shape[2])
+            loss = loss + self.term_weights["critic_r1"] * terms["critic_r1"]
+        loss = self.term_weights["critic"] * loss
+        if added is not None:
+            terms["critic_regularisation"] = added
+            loss = loss + added
+        terms["loss"] = loss
         return terms, carry
 
-    def _global_term(self, mean: Tensor, log_var: Tensor, z: Tensor, training: bool) -> Tensor:
+    def _global_term(self, batch: Batch, posterior: tuple[Tensor, Tensor, Tensor], training: bool) -> Tensor:
+        mean, log_var, z = posterior
         if self.aggregate is None:
-            return self.global_loss(z, (mean, log_var))
+            return self.global_loss(z, (mean, log_var), sample_weight=batch.weights)
         return self.global_loss(*self.aggregate(mean, log_var, training=training))
 
     def get_config(self) -> dict[str, Any]:
-        """Everything the constructor takes."""
+        """Return everything that the constructor takes."""
         critic = None if self.critic is None else keras.saving.serialize_keras_object(self.critic)
         own = {"moments": self.moments, "momentum": self.momentum, "adversarial": self.adversarial}
         own |= {"r1_weight": self.r1_weight, "adaptive_weight": self.adaptive_weight}
         return {**super().get_config(), "critic": critic, **own, **self._weights_given}
+
+
+def _scaled(slope: Tensor, weights: Tensor | None) -> Tensor:
+    """The penalty is a mean of squares: weights of images enter by their root."""
+    return slope if weights is None else slope * ops.sqrt(weights)[:, None, None, None]

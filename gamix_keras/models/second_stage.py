@@ -12,12 +12,12 @@ from keras import ops
 
 from gamix_keras import gaussian
 from gamix_keras.layers import GaussianSampling, LearnedLogScale
-from gamix_keras.layers.sampling import EVALUATION_SEED
 from gamix_keras.losses import StandardKL
 from gamix_keras.metrics import ActiveUnits
 from gamix_keras.models.base import rebuilt_parts
 from gamix_keras.samplers import Posteriors
-from gamix_keras.training import Phase, PhasedModel
+from gamix_keras.training import Batch, OptionalMean, Phase, PhasedModel
+from gamix_keras.training.pass_noise import SEED, pass_noise
 
 Tensor = Any
 
@@ -57,6 +57,7 @@ class SecondStageVAE(PhasedModel):
         names = ("loss", "reconstruction", "kl", "elbo")
         self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self.trackers["active_units"] = ActiveUnits(self.latent_dim, name="active_units")
+        self.trackers["regularisation"] = OptionalMean("regularisation")
         self.build((None, 2 * self.data_dim))
 
     @property
@@ -94,22 +95,31 @@ class SecondStageVAE(PhasedModel):
         variables = [variable for part in parts for variable in part.trainable_variables]
         return [Phase("autoencoder", self.autoencoder_losses, variables, self.phase_optimizer("autoencoder"))]
 
-    def autoencoder_losses(self, posteriors: Tensor, training: bool, carry: dict) -> tuple[dict, dict]:
-        """Terms of the negative ELBO on a batch of posteriors (B, 2D)."""
-        z = self._draw(self.first_sampler, ops.split(posteriors, 2, axis=-1), training, EVALUATION_SEED)
+    def autoencoder_losses(self, batch: Batch, training: bool, carry: dict) -> tuple[dict, dict]:
+        """Return the terms of the negative ELBO on a batch of posteriors (B, 2D)."""
+        posterior = ops.split(batch.images, 2, axis=-1)
+        z = self._draw(self.first_sampler, posterior, batch, training, SEED)
         mean, log_var = self.encoder(z, training=training)
-        u = self._draw(self.sampler, (mean, log_var), training, EVALUATION_SEED + 1)
+        u = self._draw(self.sampler, (mean, log_var), batch, training, SEED + 1)
         location = self.decoder(u, training=training)
-        reconstruction = -ops.mean(gaussian.log_density(z, location, 2.0 * self.log_scale(location)))
-        kl = self.kl(mean, log_var)
+        density = gaussian.log_density(z, location, 2.0 * self.log_scale(location))
+        reconstruction = -ops.mean(density if batch.weights is None else batch.weights * density)
+        kl = self.kl(mean, log_var, sample_weight=batch.weights)
         loss = reconstruction + kl
-        terms = {"loss": loss, "reconstruction": reconstruction, "kl": kl, "elbo": -loss, "active_units": (mean,)}
+        terms = {"loss": loss, "reconstruction": reconstruction, "kl": kl, "elbo": -loss}
+        terms |= {"active_units": (mean, *batch.pair_weights), **self.metric_terms(z, location)}
+        added = self.added_losses(self.encoder, self.decoder)
+        if added is not None:
+            terms |= {"regularisation": added, "loss": loss + added}
         return terms, carry
 
     @staticmethod
-    def _draw(sampler: GaussianSampling, posterior: Any, training: bool, evaluation_seed: int) -> Tensor:
+    def _draw(sampler: GaussianSampling, posterior: Any, batch: Batch, training: bool, seed: int) -> Tensor:
         mean, log_var = posterior
-        return sampler(mean, log_var, training=True) if training else sampler.draw(mean, log_var, evaluation_seed)
+        if training:
+            return sampler(mean, log_var, training=True)
+        deviation = ops.exp(0.5 * gaussian.clip_log_var(log_var))
+        return ops.cast(mean, "float32") + deviation * pass_noise(batch.start, ops.shape(mean), seed)
 
     def _check_shapes(self) -> None:
         for part in (self.encoder, self.decoder):

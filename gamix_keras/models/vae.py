@@ -8,7 +8,8 @@ from keras import ops
 from gamix_keras.distributed import replicas
 from gamix_keras.losses import StandardKL
 from gamix_keras.models.base import ImageVAE, Tensor
-from gamix_keras.training import Phase
+from gamix_keras.models.term_weights import checked_weight
+from gamix_keras.training import Batch, Phase, Terms
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
@@ -18,19 +19,23 @@ class VAE(ImageVAE):
     Logs `loss`, `reconstruction`, `kl` (after free bits, if any), `elbo` (beta = 1, no free bits), `psnr`,
     `active_units`.
 
-    A warm-up of the KL is a schedule: `WeightSchedule("beta_weight", Schedule(end=1.0, length=5000))`.
+    A warm-up of the KL is a schedule: `WeightSchedule("kl", Schedule(end=1.0, length=5000))`.
 
     Args:
-        encoder, decoder, likelihood, seed: see `ImageVAE`.
-        beta: weight of the KL, >= 0; kept in the variable `beta_weight`, which schedules may assign.
+        encoder: See `ImageVAE`.
+        decoder: See `ImageVAE`.
+        likelihood: See `ImageVAE`.
+        beta: Weight of the KL, >= 0; kept in `term_weights["kl"]`.
         capacity: None, or C >= 0 in nats per image: the loss then has beta |KL - C|, which pulls the KL up to C as well
-            as down (Burgess 2018, eq. 8, where beta is called gamma and is large: 1000 for 64x64 images). Kept in the
-            variable `capacity_target`, which a schedule may raise from 0. `kl` is logged as it is.
-        free_bits: nats per group of latents that are not penalised, see `StandardKL`.
-        group_size: latents per group.
+            as down (Burgess 2018, eq. 8, where beta is called gamma and is large: 1000 for 64x64 images). Kept in
+            `term_weights["capacity"]`, which a schedule may raise from 0. `kl` is logged as it is.
+        free_bits: Nats per group of latents that are not penalised, see `StandardKL`.
+        group_size: Latents per group.
+        seed: See `ImageVAE`.
+        **kwargs: `ema_decay`, `ema_start` and `name`, see `ImageVAE`.
 
     Raises:
-        ValueError: where shapes do not fit or a number is out of its range.
+        ValueError: If shapes do not fit or a number is out of its range.
     """
 
     def __init__(
@@ -45,29 +50,34 @@ class VAE(ImageVAE):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(encoder, decoder, likelihood, seed, **kwargs)
+        weights = {"kl": checked_weight("VAE: beta", beta)}
+        if capacity is not None:
+            weights["capacity"] = checked_weight("VAE: capacity", capacity)
+        super().__init__(encoder, decoder, likelihood, seed, term_weights=weights, **kwargs)
         self.beta = beta
         self.kl = StandardKL(free_bits, group_size)
-        self.beta_weight = self.term_weight("beta", beta)
         self.capacity = capacity
-        self.capacity_target = None if capacity is None else self.term_weight("capacity", capacity)
         self.build(encoder.input_shape)
 
     def phases(self) -> list[Phase]:
-        """One: the negative ELBO over encoder and decoder."""
+        """Return one: the negative ELBO over encoder and decoder."""
         optimizer = self.phase_optimizer("autoencoder")
         return [Phase("autoencoder", self.autoencoder_losses, self.autoencoder_variables, optimizer)]
 
-    def autoencoder_losses(self, images: Tensor, training: bool, carry: dict) -> tuple[dict, dict]:
-        """Terms of the negative ELBO on a batch."""
-        terms, _ = self.common_terms(images, self.posterior(images, training), training)
-        excess = terms["kl"]
-        if self.capacity_target is not None:
-            excess = ops.abs(replicas.mean(excess) - self.capacity_target)
-        terms["loss"] = terms["reconstruction"] + self.beta_weight * excess
+    def autoencoder_losses(self, batch: Batch, training: bool, carry: dict) -> tuple[dict, dict]:
+        """Return the terms of the negative ELBO on a batch."""
+        terms, _ = self.common_terms(batch, self.posterior(batch, training), training)
+        terms["loss"] = self.objective(terms)
         return terms, carry
 
+    def objective(self, terms: Terms) -> Tensor:
+        """Return the loss that is made of terms."""
+        excess = terms["kl"]
+        if self.capacity is not None:
+            excess = ops.abs(replicas.mean(excess) - self.term_weights["capacity"])
+        return terms["reconstruction"] + self.term_weights["kl"] * excess + terms.get("regularisation", 0.0)
+
     def get_config(self) -> dict[str, Any]:
-        """Everything the constructor takes."""
+        """Return everything that the constructor takes."""
         own = {"beta": self.beta, "capacity": self.capacity}
         return {**super().get_config(), **own, "free_bits": self.kl.free_bits, "group_size": self.kl.group_size}

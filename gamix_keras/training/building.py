@@ -1,4 +1,4 @@
-"""Models made quickly: where every shape of variable is compiled for, do not optimise what runs once."""
+"""Models made quickly: if a backend compiles for every shape of variable, do not optimise what runs once."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -6,7 +6,7 @@ import keras
 
 
 def building() -> AbstractContextManager[None]:
-    """A context for making or loading a model: with it, weights are drawn alike to the last bit or two.
+    """Return a context for making or loading a model: with it, weights are drawn alike to the last bit or two.
 
     JAX compiles the drawing of weights anew for each shape, which on a CPU takes longer than anything else before the
     first step; without XLA's optimisations it is a fraction of that. Nothing happens on other backends.

@@ -1,8 +1,8 @@
 """Finding numbers that are not finite within the compiled step, before anything is moved.
 
-A step first computes the gradients of all phases. Only where those, the terms and the images are finite does it go on
-to move weights, slots, averages and metrics. So what was there before needs no copy, and the guard costs one sum over
-each array that it looks at.
+A step first computes the gradients of all phases. Only if those, the terms and the images are finite does it go on to
+move weights, slots, averages and metrics. So what was there before needs no copy, and the guard costs one sum over each
+array that it looks at.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from gamix_keras.distributed import replicas
+from gamix_keras.training.batch import Batch
 from gamix_keras.training.phase import Phase, Terms
 
 Tensor = Any
@@ -23,8 +24,8 @@ class BadStep(NamedTuple):
     """A step with a number that is not finite.
 
     Attributes:
-        number: Of the step, counted from 0 since the metrics were reset: since the start of the epoch.
-        origin: What broke first: `images`, a term, `critic gradient`, `critic weights` and the like.
+        number: Number of the step, from 0 at the last reset of the metrics: at the start of the epoch.
+        origin: Name of what broke first: `images`, a term, `critic gradient`, `critic weights` and the like.
     """
 
     number: int
@@ -42,7 +43,7 @@ class Update(NamedTuple):
     Attributes:
         phase: The phase.
         terms: Its terms.
-        gradients: Of the (scaled) loss by the phase's variables.
+        gradients: Gradients of the (scaled) loss by the phase's variables.
     """
 
     phase: Phase
@@ -51,29 +52,37 @@ class Update(NamedTuple):
 
 
 class Health:
-    """What was looked at within one step, in the order of cause and effect, each with a number that tells of it.
+    """What was looked at within one step, in the order of cause and effect, each with a number that is finite if it is.
 
-    It is filled while the step is traced. One that is not `wanted` stays empty and adds no operation.
+    It is filled while the step is traced.
 
     Args:
-        wanted: Whether to look at all.
-        total: As `total_of`, where a backend has a quicker way.
+        total: Quicker substitute of `total_of`, if a backend has one.
     """
 
-    def __init__(self, wanted: bool, total: Callable[[Iterable[Tensor]], Tensor] | None = None) -> None:
-        self.wanted = wanted
+    def __init__(self, total: Callable[[Iterable[Tensor]], Tensor] | None = None) -> None:
         self.total = total or total_of
         self.names: list[str] = []
         self.totals: list[Tensor] = []
 
+    @classmethod
+    def of(cls, batch: Batch, updates: Iterable[Update], total: Callable | None = None) -> "Health":
+        """Look at a batch and at what each phase made of it."""
+        health = cls(total)
+        health.look("images", [batch.images])
+        if batch.targets is not batch.images:
+            health.look("targets", [batch.targets])
+        for update in updates:
+            health.look_at(update)
+        return health
+
     def look(self, name: str, values: Iterable[Tensor]) -> None:
-        """Takes note of whether all of some arrays are finite."""
-        if self.wanted:
-            self.names.append(name)
-            self.totals.append(self.total(values))
+        """Note whether all of some arrays are finite."""
+        self.names.append(name)
+        self.totals.append(self.total(values))
 
     def look_at(self, update: Update) -> None:
-        """Takes note of what a phase came to: each term, the loss that is made of them, the gradients."""
+        """Note what a phase came to: each term, the loss that is made of them, the gradients."""
         phase, terms, gradients = update
         for name, value in terms.items():
             title = f"{phase.name} loss" if name == "loss" else name
@@ -84,20 +93,20 @@ class Health:
             self.look(f"{phase.name} learning rate", [phase.optimizer.learning_rate])
 
     def look_at_weights(self, updates: Iterable[Update], totals: Iterable[Tensor]) -> None:
-        """Takes note, last of all, of the totals of each phase's weights after the step."""
+        """Note, last of all, the totals of each phase's weights after the step."""
         self.names += [update.phase.name + WEIGHTS for update in updates]
         self.totals += totals
 
     def flags(self) -> Tensor:
-        """Whether each thing that was looked at is finite, on every replica: (n,)."""
+        """Return whether each thing that was looked at is finite, on every replica: (n,)."""
         flags = ops.isfinite(ops.stack(self.totals))
         return replicas.mean(ops.cast(flags, "float32")) == 1.0 if replicas.count() > 1 else flags
 
 
 def total_of(values: Iterable[Tensor]) -> Tensor:
-    """The sum of all entries of some arrays: a scalar that is finite where all of them are.
+    """Return the sum of all entries of some arrays: a scalar that is finite if all of them are.
 
-    It reads each array only once. It can overflow where no entry has, beyond 1e38, which nothing recovers from either.
+    It reads each array only once. It can overflow beyond 1e38 although no entry has; nothing recovers from that either.
     """
     return sum(ops.sum(ops.cast(ops.convert_to_tensor(value), "float32")) for value in values)
 
@@ -117,16 +126,16 @@ class StepGuard(keras.metrics.Metric):
         )
 
     def take(self, health: Health) -> None:
-        """Takes in a step."""
+        """Count a step."""
         self.names = tuple(health.names)
         self.update_state(health.flags())
 
     def take_good(self) -> None:
-        """Takes in a step of which it is known already that all of it is finite."""
+        """Count a step that is known to be finite throughout."""
         self.seen.assign(self.seen + 1.0)
 
     def update_state(self, flags: Tensor) -> None:
-        """Takes in the flags of a step: (n,) booleans."""
+        """Count a step by its flags, (n,) booleans."""
         is_bad = ops.logical_not(ops.all(flags))
         here = ops.arange(REMEMBERED) == ops.cast(self.bad, "int32") % REMEMBERED
         here = ops.logical_and(here, is_bad)
@@ -137,12 +146,12 @@ class StepGuard(keras.metrics.Metric):
         self.seen.assign(self.seen + 1.0)
 
     def bad_steps(self, after: int = 0) -> list[BadStep]:
-        """The bad steps but for the first `after`, as far as they are remembered."""
+        """Return the bad steps but for the first `after`, as far as they are remembered."""
         count = int(self.bad)
         steps, origins = (ops.convert_to_numpy(variable.value) for variable in (self.steps, self.origins))
         slots = [number % REMEMBERED for number in range(max(after, count - REMEMBERED), count)]
         return [BadStep(int(steps[slot]), self.names[int(origins[slot])]) for slot in slots]
 
     def result(self) -> dict[str, Tensor]:
-        """Nothing to log."""
+        """Return nothing: there is nothing to log."""
         return {}

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import keras
 
+from gamix_keras.training.batch import Batch
 from gamix_keras.training.guard import Health, Update, total_of
 from gamix_keras.training.phase import Phase
 
@@ -23,16 +24,16 @@ class JaxSteps:
 
     @staticmethod
     def default_jit() -> bool:
-        """Without jit, every operation of a step is dispatched alone: seconds a step."""
+        """Return True: without jit, every operation of a step is dispatched alone, which takes seconds a step."""
         return True
 
     @staticmethod
     def input_gradient(function: Callable, inputs: Any, again: bool = False) -> tuple[Any, Any]:
-        """The gradient of a scalar by the inputs, and whatever came with it; see `PhasedModel`."""
+        """Return the gradient of a scalar by the inputs, and whatever came with it; see `PhasedModel`."""
         return jax.grad(function, has_aux=True)(inputs)
 
     def train_step(self, state: State, data: Any) -> tuple[dict[str, Any], State]:
-        """Minimises each phase once on a batch and returns the logs so far in the epoch, and the new state."""
+        """Minimise each phase once on a batch and return the logs so far in the epoch, and the new state."""
         groups = (
             self.trainable_variables,
             self.non_trainable_variables,
@@ -40,77 +41,81 @@ class JaxSteps:
             self.metrics_variables,
         )
         store = _Store(groups, state)
-        images, carry, updates = self.unpack(data), {}, []
-        health = Health(self.guarding)
-        health.look("images", [images])
-        before = store.of(self._undone_variables)
-        for phase in self.phases():
-            update, carry = self._differentiated(phase, images, carry, store)
-            with store.scope():
-                health.look_at(update)
-            updates.append(update)
+        batch, before = self.unpack(data), store.of(self._undone_variables)
+        updates = self.differentiate(batch, store)
         if self.guarding:
-            self._make_if_good(health, updates, images.shape[0], store, before)
+            self._apply_if_finite(updates, batch, store, before)
         else:
-            self._make(updates, images.shape[0], store)
+            self.apply(updates, batch, store)
         with store.scope():
             logs = self.get_metrics_result()
         return logs, store.state()
 
     def test_step(self, state: State, data: Any) -> tuple[dict[str, Any], State]:
-        """Tracks each phase's terms on a batch without moving anything but metrics."""
+        """Track each phase's terms on a batch without moving anything but metrics."""
         store = _Store((self.trainable_variables, self.non_trainable_variables, self.metrics_variables), state)
-        images, carry = self.unpack(data), {}
+        carry = {}
         with store.scope() as scope:
-            for phase in self.phases():
-                terms, carry = phase.losses(images, False, carry)
-                self.track(phase, terms, images.shape[0])
+            batch = self.unpack(data)
+            for phase in self.compiled_phases():
+                terms, carry = phase.losses(batch, False, carry)
+                self.track(phase, terms, batch)
             logs = self.get_metrics_result()
         store.read(scope)
         return logs, store.state()
 
-    def _differentiated(
-        self, phase: Phase, images: Any, carry: dict[str, Any], store: "_Store"
+    def differentiate(self, batch: Batch, store: "_Store") -> list[Update]:
+        """Return the terms and gradients of all phases; no weight moves, other states do in the store."""
+        updates, carry = [], {}
+        for phase in self.compiled_phases():
+            update, carry = self._differentiate_phase(phase, batch, carry, store)
+            updates.append(update)
+        return updates
+
+    @staticmethod
+    def _differentiate_phase(
+        phase: Phase, batch: Batch, carry: dict[str, Any], store: "_Store"
     ) -> tuple[Update, dict[str, Any]]:
         names: list[str] = []
 
         def scaled_loss(values: list[Any]) -> tuple[Any, Any]:
             inner = store.replaced(phase.variables, values)
             with inner.scope() as scope:
-                terms, after = phase.losses(images, True, carry)
+                terms, after = phase.losses(batch, True, carry)
                 loss = phase.optimizer.scale_loss(terms["loss"])
             inner.read(scope)
-            names[:] = terms  # JAX sorts what it returns, and what broke first is told in the order of the terms
+            names[:] = terms  # JAX sorts what it returns; the guard looks at the terms in their own order
             return loss, (inner.values, after, terms)
 
         gradients, (store.values, carry, terms) = jax.grad(scaled_loss, has_aux=True)(store.of(phase.variables))
         return Update(phase, {name: terms[name] for name in names}, gradients), carry
 
-    def _make(self, updates: list[Update], size: int, store: "_Store") -> None:
-        """As `PhasedModel.make`, in the store."""
+    def apply(self, updates: list[Update], batch: Batch, store: "_Store") -> None:
+        """Move the weights, and whatever follows them, in the store; see `InPlaceSteps.apply`."""
         for phase, _, gradients in updates:
             slots = phase.optimizer.variables
             moved = phase.optimizer.stateless_apply(store.of(slots), gradients, store.of(phase.variables))
             store.write([*phase.variables, *slots], [*moved[0], *moved[1]])
         with store.scope() as scope:
             for phase, terms, _ in updates:
-                self.track(phase, terms, size)
+                self.track(phase, terms, batch)
             self.after_step()
         store.read(scope)
 
-    def _make_if_good(
-        self, health: Health, updates: list[Update], size: int, store: "_Store", before: list[Any]
-    ) -> None:
-        def make() -> tuple[list[Any], list[Any]]:
+    def _apply_if_finite(self, updates: list[Update], batch: Batch, store: "_Store", before: list[Any]) -> None:
+        with store.scope():
+            health = Health.of(batch, updates)
+
+        def apply() -> tuple[list[Any], list[Any]]:
             inner = store.replaced((), ())
-            self._make(updates, size, inner)
+            self.apply(updates, batch, inner)
             totals = [total_of(inner.of(update.phase.variables)) for update in updates]
             return inner.of(self._undone_variables), totals
 
-        def leave() -> tuple[list[Any], list[Any]]:
+        def restore() -> tuple[list[Any], list[Any]]:
             return before, [jax.numpy.zeros(()) for _ in updates]
 
-        values, totals = jax.lax.cond(health.flags().all(), make, leave)
+        values, totals = jax.lax.cond(health.flags().all(), apply, restore)
         store.write(self._undone_variables, values)
         health.look_at_weights(updates, totals)
         with store.scope() as scope:
@@ -140,7 +145,8 @@ class _Store:
         return copy
 
     def scope(self) -> keras.StatelessScope:
-        return keras.StatelessScope(state_mapping=list(zip(self.variables, self.values, strict=True)))
+        values = list(zip(self.variables, self.values, strict=True))
+        return keras.StatelessScope(state_mapping=values, collect_losses=True)
 
     def read(self, scope: keras.StatelessScope) -> None:
         self.values = [scope.get_current_value(variable) for variable in self.variables]
@@ -152,7 +158,7 @@ class _Store:
 
 @contextmanager
 def hardly_optimised() -> Iterator[None]:
-    """A context in which XLA compiles quickly rather than well."""
+    """Return a context in which XLA compiles quickly rather than well."""
     name = "jax_disable_most_optimizations"
     before = jax.config.read(name)
     jax.config.update(name, True)

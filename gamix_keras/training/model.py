@@ -3,13 +3,16 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 import keras
 from keras import ops
 
 from gamix_keras.distributed import devices
-from gamix_keras.training.guard import StepGuard, Update
+from gamix_keras.training import compiling
+from gamix_keras.training.batch import Batch
+from gamix_keras.training.guard import StepGuard
 from gamix_keras.training.optimizer import PhaseOptimizer
 from gamix_keras.training.phase import Phase, Terms
 
@@ -39,8 +42,8 @@ class PhasedModel(_backend_steps(), keras.Model):
     A term that itself needs a gradient (a penalty on a critic's slope, a ratio of gradients) asks
     `self.input_gradient(function, inputs, again=False)`, which each backend's steps define: `function(inputs)`
     returns (scalar, other), and it returns (d scalar / d inputs, other). The gradient can be differentiated again,
-    by the variables that the function reads, where `again` is True; `other` can be only then. The function must
-    not change a variable (no batch statistics, no dropout): on JAX it is traced within the step's trace.
+    by the variables that the function reads, if `again` is True; `other` can be only then. The function must not
+    change a variable (no batch statistics, no dropout): on JAX it is traced within the step's trace.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -48,18 +51,26 @@ class PhasedModel(_backend_steps(), keras.Model):
         self.trackers: dict[str, keras.metrics.Metric] = {}
         self.step_guard = StepGuard()
         self.guarding = False
+        # Keras would track what it finds in a plain dict, and would refuse to once the model is built.
+        self._compiled_metrics = MappingProxyType({})
+        self._compiled_variables = MappingProxyType({})
 
     @property
     def phase_names(self) -> tuple[str, ...]:
-        """Names of the phases in order; known before `compile`."""
+        """The names of the phases in order; known before `compile`."""
         raise NotImplementedError
 
     def phases(self) -> list[Phase]:
-        """The minimisations of one training step, in order."""
+        """Return the minimisations of one training step, in order."""
         raise NotImplementedError
 
+    def compiled_phases(self) -> list[Phase]:
+        """Return the phases with the variables that were trainable at `compile`: as in Keras, freezing waits for it."""
+        known = self._compiled_variables
+        return [phase._replace(variables=known.get(phase.name, phase.variables)) for phase in self.phases()]
+
     def phase_optimizer(self, name: str) -> keras.optimizers.Optimizer:
-        """The optimizer of a phase: a member of the composite, or the only one there is."""
+        """Return the optimizer of a phase: a member of the composite, or the only one there is."""
         return self.optimizer[name] if isinstance(self.optimizer, PhaseOptimizer) else self.optimizer
 
     @property
@@ -70,13 +81,15 @@ class PhasedModel(_backend_steps(), keras.Model):
         """
         optimizer = self.phase_optimizer(self.phase_names[0])
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        # `optimizer.iterations` counts updates, of which one takes several steps if gradients are accumulated.
+        steps = next(variable for variable in optimizer.variables if variable.name == "iteration")
         # On several devices of TensorFlow, Python alone cannot make a number of a variable.
-        return int(ops.convert_to_numpy(optimizer.iterations)) * (optimizer.gradient_accumulation_steps or 1)
+        return int(ops.convert_to_numpy(steps))
 
     def guard_steps(self) -> None:
-        """From now on a training step with a number that is not finite is not made, and noted in `step_guard`.
+        """Leave out, and note in `step_guard`, every training step from now on with a number that is not finite.
 
-        That is an image, a loss, another term, or a gradient or step size (where no loss scale looks after them).
+        That is an image, a loss, another term, or a gradient or step size (unless a loss scale looks after them).
         Weights, slots of the optimizers, moving statistics and metrics are then as before the step; the random
         generators have moved on. Weights that overflow although all of these were finite are noted too.
         """
@@ -96,23 +109,22 @@ class PhasedModel(_backend_steps(), keras.Model):
     @property
     def loss_states(self) -> list[keras.Variable]:
         """What a pass forward may move: moving statistics and the like, but for the random generators."""
-        others = {id(variable) for variable in [*self._seed_states(), *self.settled_variables]}
-        return [variable for variable in self.non_trainable_variables if id(variable) not in others]
+        others = [*self._seed_states(), *self.settled_variables, *self.setting_variables]
+        ids = {id(variable) for variable in others}
+        return [variable for variable in self.non_trainable_variables if id(variable) not in ids]
 
     @property
     def settled_variables(self) -> list[keras.Variable]:
         """What only `after_step` moves."""
         return []
 
-    def make(self, updates: Sequence[Update], batch_size: Any) -> None:
-        """Moves the weights, and whatever follows them, now that all gradients are there."""
-        for phase, terms, gradients in updates:
-            phase.optimizer.apply(gradients, phase.variables)
-            self.track(phase, terms, batch_size)
-        self.after_step()
+    @property
+    def setting_variables(self) -> list[keras.Variable]:
+        """What callbacks assign and weights files do not hold."""
+        return []
 
     def after_step(self) -> None:
-        """Runs at the end of each training step, within the compiled function: for what follows the weights."""
+        """Run at the end of each training step, within the compiled function: for what follows the weights."""
 
     def fit(self, x: Any = None, *arguments: Any, **options: Any) -> keras.callbacks.History:
         """Train by `keras.Model.fit`; batches of `tf.data` keep their order, without a warning about it."""
@@ -124,26 +136,36 @@ class PhasedModel(_backend_steps(), keras.Model):
     def compile(
         self,
         optimizer: str | keras.optimizers.Optimizer = "adam",
+        loss: None = None,
+        metrics: Sequence[Any] | None = None,
         jit_compile: bool | str = "auto",
         run_eagerly: bool = False,
         steps_per_execution: int = 1,
         **phase_optimizers: keras.optimizers.Optimizer | None,
     ) -> None:
-        """Configures training.
+        """Configure training.
 
         Args:
-            optimizer: name or instance for the first phase.
+            optimizer: Name or instance for the first phase.
+            loss: Not for use: a model has its own loss.
+            metrics: Metrics of the targets and their reconstructions, as in Keras; not weighted by `sample_weight`.
             jit_compile: `"auto"` is True on JAX, False on PyTorch (`torch.compile` does not get through a step), and on
-                TensorFlow True where there is a GPU.
-            run_eagerly: as in Keras.
-            steps_per_execution: as in Keras, which refuses more than 1 on PyTorch.
+                TensorFlow True if there is a GPU.
+            run_eagerly: As in Keras.
+            steps_per_execution: As in Keras, which refuses more than 1 on PyTorch.
             **phase_optimizers: `critic_optimizer=` and the like, one per further phase; a phase without one gets a
                 copy of the first with the same settings.
 
         Raises:
-            ValueError: where an optimizer is given for a phase that the model does not have.
+            ValueError: If a loss is given, an optimizer for a phase that the model does not have, one optimizer for
+                two phases, or a metric with the name of a term.
         """
-        composed = self._compose(optimizer, phase_optimizers)
+        if loss is not None:
+            raise ValueError(f"compile(): loss: expected None, since {type(self).__name__} has its own, got {loss!r}")
+        composed = optimizer
+        if not isinstance(optimizer, PhaseOptimizer):
+            composed = compiling.compose(self, optimizer, phase_optimizers)
+        self._compiled_metrics = MappingProxyType(compiling.metrics_by_name(metrics or (), self.trackers))
         super().compile(
             optimizer=composed,
             loss=None,
@@ -159,76 +181,85 @@ class PhasedModel(_backend_steps(), keras.Model):
         }
         self._build_optimizer()
 
-    def _compose(self, optimizer: Any, others: dict[str, Any]) -> keras.optimizers.Optimizer:
-        if isinstance(optimizer, PhaseOptimizer):
-            return optimizer
-        first, *rest = self.phase_names
-        given = {name.removesuffix("_optimizer"): value for name, value in others.items() if value is not None}
-        unknown = sorted(set(given) - set(rest))
-        if unknown:
-            known = ", ".join(f"{name}_optimizer" for name in rest) or "no further optimizer"
-            raise ValueError(f"compile(): expected {known}; got {unknown[0]}_optimizer.")
-        optimizer = keras.optimizers.get(optimizer)
-        if not rest:
-            return self._scaled(optimizer)
-        copies = {name: given.get(name) or type(optimizer).from_config(optimizer.get_config()) for name in rest}
-        members = {first: optimizer, **{name: keras.optimizers.get(o) for name, o in copies.items()}}
-        return PhaseOptimizer({name: self._scaled(member) for name, member in members.items()})
-
-    def _scaled(self, optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-        half = any(layer.compute_dtype == "float16" for layer in self._flatten_layers(include_self=False))
-        if not half or isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            return optimizer
-        return keras.optimizers.LossScaleOptimizer(optimizer)
-
     def _build_optimizer(self) -> None:
-        variables = {phase.name: phase.variables for phase in self.phases()}
+        variables = {phase.name: tuple(phase.variables) for phase in self.phases()}
+        self._compiled_variables = MappingProxyType(variables)
         if isinstance(self.optimizer, PhaseOptimizer):
             self.optimizer.build_members(variables)
         elif not self.optimizer.built:
             self.optimizer.build(list(variables[self.phase_names[0]]))
 
     def get_compile_config(self) -> dict[str, Any]:
-        """The settings as requested, so that `"auto"` is decided anew on the backend that loads the file."""
+        """Return the settings as requested, so that `"auto"` is decided anew on the backend that loads the file."""
         if not self.compiled:
             return {}
-        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer), **self._requested}
+        metrics = [keras.saving.serialize_keras_object(metric) for metric in self._compiled_metrics.values()]
+        own = {"metrics": metrics} if metrics else {}
+        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer), **own, **self._requested}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles a loaded model."""
+        """Compile a loaded model."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    @staticmethod
-    def unpack(data: Any) -> Any:
-        """The images of a batch as float32; targets and sample weights, if any, are not used."""
-        return ops.convert_to_tensor(keras.utils.unpack_x_y_sample_weight(data)[0], dtype="float32")
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The trackers of the terms, the guard's count of steps, and the metrics given to `compile`."""
+        return [*super().metrics, *self._compiled_metrics.values()]
 
-    def track(self, phase: Phase, terms: Terms, batch_size: Any) -> None:
-        """Feeds each term to its tracker.
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of the numbers that `evaluate` returns, in its order."""
+        is_silent = lambda metric: metric is self.step_guard or getattr(metric, "is_silent", False)  # noqa: E731
+        return [metric.name for metric in self.metrics if not is_silent(metric)]
+
+    def unpack(self, data: Any) -> Batch:
+        """Return a batch of what `fit` was given, see `Batch.of`."""
+        return Batch.of(*keras.utils.unpack_x_y_sample_weight(data), start=self.trackers["loss"].count)
+
+    def track(self, phase: Phase, terms: Terms, batch: Batch) -> None:
+        """Feed each term to its tracker.
 
         A scalar is a batch's mean, weighted by the batch's size; a tuple is what another metric takes.
         """
+        trackers = {**self.trackers, **self._compiled_metrics}
         for name, value in terms.items():
             if name == "loss" and phase.name != self.phase_names[0]:
                 name = phase.name
             if isinstance(value, tuple):
-                self.trackers[name].update_state(*value)
+                trackers[name].update_state(*value)
             else:
-                self.trackers[name].update_state(value, sample_weight=batch_size)
+                trackers[name].update_state(value, sample_weight=batch.size)
+
+    def metric_terms(self, targets: Any, outputs: Any) -> Terms:
+        """Return what the metrics given to `compile` take."""
+        return {name: (targets, outputs) for name in self._compiled_metrics}
+
+    def added_losses(self, *networks: keras.layers.Layer | None) -> Any:
+        """Return what Keras adds to a loss after a pass of some networks, or None: regularisers and `add_loss`."""
+        losses = [loss for network in networks if network is not None for loss in network.losses]
+        return sum(ops.sum(ops.cast(loss, "float32")) for loss in losses) if losses else None
 
     def save_own_variables(self, store: Any) -> None:
-        """Adds what Keras leaves out and exact resuming needs: random generators, and metrics within an epoch."""
+        """Store what Keras leaves out and exact resuming needs: random generators, and metrics within an epoch."""
         super().save_own_variables(store)
         for name, variable in self._further_states().items():
             store[name] = ops.convert_to_numpy(devices.local_part(variable))
 
     def load_own_variables(self, store: Any) -> None:
-        """Restores what `save_own_variables` stored; files written without these states load too."""
+        """Restore what `save_own_variables` stored; files written without these states load too."""
         further = self._further_states()
-        super().load_own_variables({key: store[key] for key in store.keys() if not key.startswith(_FURTHER)})
+        count = sum(not key.startswith(_FURTHER) for key in store.keys())
+        own = self._without_old_settings([store[str(number)] for number in range(count)])
+        super().load_own_variables({str(number): value for number, value in enumerate(own)})
         for name, variable in further.items():
             if name in store.keys():
                 devices.local_part(variable).assign(store[name])
+
+    def _without_old_settings(self, values: list[Any]) -> list[Any]:
+        """Files of early versions have the weights of terms first among the model's own variables."""
+        own = len(self._trainable_variables) + len(self._non_trainable_variables)
+        settings = len(self.setting_variables)
+        return values[settings:] if len(values) == own + settings else values
 
     def _further_states(self) -> dict[str, keras.Variable]:
         seeds = {f"seed_{i}": variable for i, variable in enumerate(self._seed_states())}
@@ -237,8 +268,9 @@ class PhasedModel(_backend_steps(), keras.Model):
     @property
     def tracker_variables(self) -> list[keras.Variable]:
         """The running means of the epoch's terms."""
-        return [variable for tracker in self.trackers.values() for variable in tracker.variables]
+        trackers = [*self.trackers.values(), *self._compiled_metrics.values()]
+        return [variable for tracker in trackers for variable in tracker.variables]
 
     def _seed_states(self) -> list[keras.Variable]:
-        weights = {id(variable) for variable in self.weights}
-        return [variable for variable in self.non_trainable_variables if id(variable) not in weights]
+        others = {id(variable) for variable in [*self.weights, *self.setting_variables]}
+        return [variable for variable in self.non_trainable_variables if id(variable) not in others]

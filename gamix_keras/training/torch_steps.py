@@ -7,21 +7,22 @@ import keras
 import torch
 
 from gamix_keras.distributed import torch_devices
+from gamix_keras.training.batch import Batch
 from gamix_keras.training.guard import Health, Update
-from gamix_keras.training.phase import Phase
+from gamix_keras.training.steps import InPlaceSteps
 
 
-class TorchSteps:
+class TorchSteps(InPlaceSteps):
     """Walks the phases of a `PhasedModel` with autograd."""
 
     @staticmethod
     def default_jit() -> bool:
-        """`torch.compile` fails on the critic after minutes, and networks alone gain nothing by it on a CPU."""
+        """Return False: `torch.compile` fails on the critic after minutes, and gains nothing on a CPU."""
         return False
 
     @staticmethod
     def input_gradient(function: Callable, inputs: torch.Tensor, again: bool = False) -> tuple[torch.Tensor, Any]:
-        """The gradient of a scalar by the inputs, and whatever came with it; see `PhasedModel`."""
+        """Return the gradient of a scalar by the inputs, and whatever came with it; see `PhasedModel`."""
         # Keras evaluates without gradients, and this term needs one even there.
         with torch.enable_grad():
             leaf = inputs.detach().requires_grad_()
@@ -30,40 +31,49 @@ class TorchSteps:
         return gradient, other
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Minimises each phase once on a batch and returns the logs so far in the epoch."""
-        images, carry, updates = self.unpack(data), {}, []
-        health = Health(self.guarding, _total)
-        with torch.no_grad():
-            health.look("images", [images])
-            before = [variable.value.clone() for variable in self._states_to_keep()] if self.guarding else []
-        for phase in self.phases():
-            update, carry = self._differentiated(phase, images, carry)
-            with torch.no_grad():
-                health.look_at(update)
-            updates.append(update)
+        """Minimise each phase once on a batch and return the logs so far in the epoch."""
+        batch, before = self.unpack(data), self._states_before()
+        updates = self.differentiate(batch)
         with torch.no_grad():
             if self.guarding:
-                self._make_if_good(health, updates, images.shape[0], before)
+                self._apply_if_finite(updates, batch, before)
             else:
-                self.make(updates, images.shape[0])
+                self.apply(updates, batch)
         return self.get_metrics_result()
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """The metrics over all devices."""
+        """Return the metrics over all devices."""
         with torch.no_grad(), torch_devices.summed(self.tracker_variables):
             return super().get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """Tracks each phase's terms on a batch without moving anything."""
-        images, carry = self.unpack(data), {}
-        for phase in self.phases():
-            terms, carry = phase.losses(images, False, carry)
-            self.track(phase, terms, images.shape[0])
+        """Track each phase's terms on a batch without moving anything."""
+        batch, carry = self.unpack(data), {}
+        for phase in self.compiled_phases():
+            terms, carry = phase.losses(batch, False, carry)
+            self.track(phase, terms, batch)
         return self.get_metrics_result()
 
-    def _make_if_good(self, health: Health, updates: list[Update], size: int, before: list[torch.Tensor]) -> None:
+    def differentiate(self, batch: Batch) -> list[Update]:
+        """Return the terms and gradients of all phases; no weight moves."""
+        updates, carry = [], {}
+        for phase in self.compiled_phases():
+            values = [variable.value for variable in phase.variables]
+            for value in values:  # a layer frozen since `compile` has given up its gradients
+                value.requires_grad_()
+            terms, carry = phase.losses(batch, True, carry)
+            scaled = phase.optimizer.scale_loss(terms["loss"])
+            updates.append(Update(phase, terms, _gradients(scaled, values)))
+        return updates
+
+    def _states_before(self) -> list[torch.Tensor]:
+        with torch.no_grad():
+            return [variable.value.clone() for variable in self._states_to_keep()] if self.guarding else []
+
+    def _apply_if_finite(self, updates: list[Update], batch: Batch, before: list[torch.Tensor]) -> None:
+        health = Health.of(batch, updates, _total)
         if is_good := bool(health.flags().all()):
-            self.make(updates, size)
+            self.apply(updates, batch)
         else:
             for variable, value in zip(self._states_to_keep(), before, strict=True):
                 variable.assign(value)
@@ -74,25 +84,18 @@ class TorchSteps:
             health.look_at_weights(updates, totals)
             self.step_guard.take(health)
 
-    def _differentiated(
-        self, phase: Phase, images: torch.Tensor, carry: dict[str, Any]
-    ) -> tuple[Update, dict[str, Any]]:
-        terms, carry = phase.losses(images, True, carry)
-        scaled = phase.optimizer.scale_loss(terms["loss"])
-        return Update(phase, terms, self._gradients(scaled, [variable.value for variable in phase.variables])), carry
 
-    @staticmethod
-    def _gradients(loss: torch.Tensor, values: list[torch.Tensor]) -> list[torch.Tensor | None]:
-        # `backward` rather than `autograd.grad`: the gradients get the layout of the parameters, so that sums over
-        # them round as in Keras's own trainer, and hooks of distributed training see them.
-        for value in values:
-            value.grad = None
-        loss.backward(inputs=values)
-        return torch_devices.averaged([value.grad for value in values])
+def _gradients(loss: torch.Tensor, values: list[torch.Tensor]) -> list[torch.Tensor | None]:
+    # `backward` rather than `autograd.grad`: the gradients get the layout of the parameters, so that sums over them
+    # round as in Keras's own trainer, and hooks of distributed training see them.
+    for value in values:
+        value.grad = None
+    loss.backward(inputs=values)
+    return torch_devices.averaged([value.grad for value in values])
 
 
 def _total(values: Iterable[Any]) -> torch.Tensor:
-    """As `total_of`, by all norms in one call; they overflow where an entry is beyond 1e19."""
+    """Return the same as `total_of` by all norms in one call; they overflow if an entry is beyond 1e19."""
     tensors = [value.value if isinstance(value, keras.Variable) else torch.as_tensor(value) for value in values]
     if len(tensors) == 1 and not tensors[0].ndim:
         return tensors[0].float()

@@ -79,7 +79,7 @@ def test_steps_and_fractions_act_inside_a_compiled_fit():
     """The loss of every step is made with the weights of that step; the rate is not 0, so a stale state would show."""
     beta, capacity, watch = Schedule(end=2.0, length=4, delay=2), Schedule(end=3.0, length=0.5, start=0.5), Watch()
     model = compiled(vae(capacity=9.0), 1e-2)
-    callbacks = WeightSchedule("beta_weight", beta), WeightSchedule("capacity_target", capacity, "fraction"), watch
+    callbacks = WeightSchedule("kl", beta), WeightSchedule("capacity", capacity, "fraction"), watch
     fit(model, *callbacks)
     for step, row in enumerate(watch.rows):
         excess = abs(row["kl"] - capacity(step / 8))
@@ -91,14 +91,14 @@ def test_a_schedule_leaves_training_itself_alone():
     """Taking the state back in the middle of an epoch loses nothing. (Without a critic its weight has no effect.)"""
     plain, scheduled = (compiled(gamix(with_critic=False), 1e-2) for _ in range(2))
     fit(plain)
-    fit(scheduled, WeightSchedule("critic_weight_variable", Schedule(end=5.0, length=8)))
-    scheduled.critic_weight_variable.assign(plain.critic_weight_variable)
+    fit(scheduled, WeightSchedule("critic", Schedule(end=5.0, length=8)))
+    scheduled.term_weights["critic"].assign(plain.term_weights["critic"])
     assert difference(state(plain), state(scheduled)) == 0.0
 
 
 def test_epochs_and_two_weights_at_once():
-    late = WeightSchedule("adversarial_weight_variable", Schedule(end=5.0, length=0, delay=2), unit="epochs")
-    ramp = WeightSchedule("variance_weight_variable", Schedule(end=0.4, length=2, shape="cosine"), unit="epochs")
+    late = WeightSchedule("adversarial", Schedule(end=5.0, length=0, delay=2), unit="epochs")
+    ramp = WeightSchedule("variance", Schedule(end=0.4, length=2, shape="cosine"), unit="epochs")
     model = compiled(gamix(global_weight=0.0), 1e-2)
     history = fit(model, late, ramp, epochs=3)
     assert model.steps_done == 12
@@ -111,33 +111,31 @@ def test_epochs_and_two_weights_at_once():
 def test_a_resumed_run_goes_on_where_it_was(tmp_path):
     ramp = Schedule(end=2.0, length=8)
     whole, half = compiled(vae(), 1e-2), compiled(vae(), 1e-2)
-    fit(whole, WeightSchedule("beta_weight", ramp))
-    (message,) = messages_of(half, WeightSchedule("beta_weight", ramp), epochs=1)
+    fit(whole, WeightSchedule("kl", ramp))
+    (message,) = messages_of(half, WeightSchedule("kl", ramp), epochs=1)
     assert "ends at 8 steps, after training, which ends at 4 with a value of about 1 instead of 2" in message
     half.save(tmp_path / "half.keras")
     resumed = keras.saving.load_model(tmp_path / "half.keras")
-    fit(resumed, WeightSchedule("beta_weight", ramp), initial_epoch=1)
-    assert float(numpy(resumed.beta_weight)) == ramp(7) == 1.75
+    fit(resumed, WeightSchedule("kl", ramp), initial_epoch=1)
+    assert float(numpy(resumed.term_weights["kl"])) == ramp(7) == 1.75
     assert difference(state(whole), state(resumed)) == 0.0
 
 
 def test_a_ramp_that_training_does_not_finish_warns_with_numbers():
     cases = [("steps", 9, 8), ("epochs", 3, 2), ("fraction", 1.5, 1)]
-    fitting = [WeightSchedule("beta_weight", Schedule(1.0, length=last), unit) for unit, _, last in cases]
-    too_long = [WeightSchedule("beta_weight", Schedule(1.0, length=length), unit) for unit, length, _ in cases]
+    fitting = [WeightSchedule("kl", Schedule(1.0, length=last), unit) for unit, _, last in cases]
+    too_long = [WeightSchedule("kl", Schedule(1.0, length=length), unit) for unit, length, _ in cases]
     messages = messages_of(compiled(vae()), *fitting, *too_long)
     assert len(messages) == 3
     for message, (unit, length, last) in zip(messages, cases, strict=True):
-        assert f"beta_weight: the schedule ends at {length} {unit}, after training, which ends at {last} " in message
+        assert f"kl: the schedule ends at {length} {unit}, after training, which ends at {last} " in message
 
 
 def test_the_end_is_foreseen_after_an_epoch_where_keras_does_not_know_its_length():
     import tensorflow as tf
 
     data = tf.data.Dataset.from_tensor_slices(X).batch(4).filter(lambda batch: True)
-    messages = messages_of(
-        compiled(vae()), WeightSchedule("beta_weight", Schedule(1.0, length=99)), data=data, batch_size=None
-    )
+    messages = messages_of(compiled(vae()), WeightSchedule("kl", Schedule(1.0, length=99)), data=data, batch_size=None)
     # TensorFlow counts the step that found no data.
     assert len(messages) == 1 and re.search("ends at (8|10) with a value of about 0.[01]", messages[0])
 
@@ -146,7 +144,7 @@ def test_a_variable_outside_the_model_is_refused():
     """It would be frozen into the compiled step; so would a Python number."""
     for variable in ("beta", "no_such_weight", keras.Variable(1.0, trainable=False)):
         callback = WeightSchedule(variable, Schedule(end=1.0, length=1))
-        with pytest.raises(ValueError, match="scalar that is not trained, such as beta_weight; got"):
+        with pytest.raises(ValueError, match="expected"):
             fit(compiled(vae()), callback)
     with pytest.raises(ValueError, match="unit: expected one of steps, epochs, fraction; got 'hours'"):
-        WeightSchedule("beta_weight", Schedule(end=1.0, length=1), unit="hours")
+        WeightSchedule("kl", Schedule(end=1.0, length=1), unit="hours")

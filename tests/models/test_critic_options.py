@@ -10,6 +10,7 @@ from gamix_keras.callbacks.schedules import Schedule, WeightSchedule
 from gamix_keras.layers.spectral import SpectralNorm
 from gamix_keras.losses import DiscretisedLogisticNLL, LaplaceNLL, gradient_ratio, slope_penalty
 from gamix_keras.models import GAMIXVAE
+from gamix_keras.training import Batch
 
 X = images(16)
 FIT = {"batch_size": 8, "shuffle": False, "verbose": 0}
@@ -22,7 +23,7 @@ def number(tensor):
 
 def both_phases(model, training=True):
     """Terms of the two phases on the images, within no fit."""
-    x = ops.convert_to_tensor(X)
+    x = Batch.of(X)
     terms, carry = model.autoencoder_losses(x, training, {})
     return terms, model.critic_losses(x, training, carry)[0], carry
 
@@ -90,7 +91,7 @@ def kernel_gradients_by_hand(model, x):
     kernel = model.decoder.layers[-1].kernel
 
     def terms():
-        mean, log_var, z = model.posterior(x, False)
+        mean, log_var, z = model.posterior(Batch.of(x), False)
         output = model.decoder(z)
         logits = model.critic(model.likelihood.location(output))
         adversarial = model.generator_loss(ops.ones_like(logits), logits)
@@ -176,7 +177,7 @@ def test_the_passes_of_a_step():
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_with_every_option_it_trains_resumes_and_reloads_exactly(dtype, tmp_path):
     ramp = Schedule(end=1.0, length=3, delay=1)
-    start_late = lambda: WeightSchedule("adversarial_weight_variable", ramp)  # noqa: E731
+    start_late = lambda: WeightSchedule("adversarial", ramp)  # noqa: E731
     constraint = SpectralNorm()
     judge = critic(dtype=dtype, constraint=constraint)
     parts = (encoder(dtype=dtype), decoder(dtype=dtype), LaplaceNLL("learned"), judge)

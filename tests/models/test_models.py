@@ -7,12 +7,13 @@ from harness import LATENT, SHAPE, compiled, decoder, encoder, gamix, images, nu
 
 from gamix_keras.losses import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
 from gamix_keras.models import GAMIXVAE, VAE
+from gamix_keras.training import Batch
 
 X = images(16)
 
 
 def _terms(model, training=False):
-    terms, _ = model.autoencoder_losses(keras.ops.convert_to_tensor(X), training, {})
+    terms, _ = model.autoencoder_losses(Batch.of(X), training, {})
     return {name: float(numpy(value)) for name, value in terms.items() if not isinstance(value, tuple)}
 
 
@@ -25,7 +26,7 @@ def test_vae_loss_is_the_negative_elbo():
 
 def test_reconstruction_is_recomputed_by_hand():
     model = vae(LaplaceNLL(0.5))
-    mean, log_var, z = (numpy(t) for t in model.posterior(X, False))
+    mean, log_var, z = (numpy(t) for t in model.posterior(Batch.of(X), False))
     y = numpy(model.decoder(z))
     expected = (np.abs(X - y) / 0.5 + np.log(2 * 0.5)).sum((1, 2, 3)).mean()
     assert _terms(model)["reconstruction"] == pytest.approx(expected, rel=1e-4)
@@ -41,7 +42,7 @@ def test_gamix_loss_is_the_weighted_sum():
 @pytest.mark.parametrize("moments", ["means", "total", "full", "mixture"])
 def test_global_term_recomputed_by_hand(moments):
     model = gamix(moments=moments, with_critic=False)
-    mean, log_var, z = (numpy(t).astype("float64") for t in model.posterior(X, False))
+    mean, log_var, z = (numpy(t).astype("float64") for t in model.posterior(Batch.of(X), False))
     within = np.exp(log_var).mean(0)
     cov = np.cov(mean.T, bias=True)
     if moments == "mixture":
@@ -60,7 +61,7 @@ def test_global_term_recomputed_by_hand(moments):
 
 def test_critic_sees_the_generator_s_own_reconstruction():
     model = gamix()
-    x = keras.ops.convert_to_tensor(X)
+    x = Batch.of(X)
     _, carry = model.autoencoder_losses(x, True, {})
     fake = numpy(carry["fake"])
     terms, _ = model.critic_losses(x, True, carry)
@@ -119,7 +120,7 @@ def test_model_config_round_trip():
     again = round_trip(model)
     for name in ("moments", "momentum", "adversarial", "seed"):
         assert getattr(again, name) == getattr(model, name)
-    assert float(numpy(again.variance_weight_variable)) == pytest.approx(0.2)
+    assert float(numpy(again.term_weights["variance"])) == pytest.approx(0.2)
     assert again.get_config().keys() == model.get_config().keys()
 
 
@@ -157,8 +158,8 @@ def test_capacity_pulls_the_kl_to_its_target_from_both_sides():
         terms = _terms(model)
         assert terms["kl"] == pytest.approx(kl, rel=1e-5)
         assert terms["loss"] == pytest.approx(terms["reconstruction"] + 10.0 * abs(kl - capacity), rel=1e-5)
-    assert round_trip(model).capacity == capacity and vae().capacity_target is None
-    model.capacity_target.assign(kl)
+    assert round_trip(model).capacity == capacity and "capacity" not in vae().term_weights
+    model.term_weights["capacity"].assign(kl)
     assert _terms(model)["loss"] == pytest.approx(terms["reconstruction"], rel=1e-5)
     with pytest.raises(ValueError, match="capacity: expected a finite number >= 0, got -1"):
         vae(capacity=-1.0)

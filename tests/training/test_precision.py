@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from harness import backend, compiled, difference, gamix, images, numpy, state
 
+from gamix_keras.training import Batch
+
 
 def _bfloat16_runs():
     model = compiled(gamix(dtype="mixed_bfloat16"))
@@ -17,13 +19,13 @@ def test_bfloat16_keeps_variables_and_terms_in_float32():
     assert any(layer.compute_dtype == "bfloat16" for layer in model._flatten_layers())
     assert all(np.all(np.isfinite(values)) for values in history.values())
     x = images(8)
-    terms, carry = model.autoencoder_losses(keras.ops.convert_to_tensor(x), False, {})
+    terms, carry = model.autoencoder_losses(Batch.of(x), False, {})
     assert {keras.backend.standardize_dtype(terms[name].dtype) for name in ("global", "reconstruction")} == {"float32"}
     assert not isinstance(model.optimizer["critic"], keras.optimizers.LossScaleOptimizer)
 
 
 def test_bfloat16_terms_are_near_those_of_float32():
-    x = keras.ops.convert_to_tensor(images(16))
+    x = Batch.of(images(16))
     plain, mixed = gamix(), gamix(dtype="mixed_bfloat16")
     mixed.set_weights(plain.get_weights())
     left, right = (m.autoencoder_losses(x, False, {})[0] for m in (plain, mixed))

@@ -27,7 +27,8 @@ class Regressor(PhasedModel):
         return self.network(x, training=training)[0]
 
     def phases(self):
-        def losses(x, training, carry):
+        def losses(batch, training, carry):
+            x = batch.images
             return {"loss": ops.mean(ops.square(self(x, training=training) - ops.mean(x)))}, carry
 
         return [Phase("autoencoder", losses, self.network.trainable_variables, self.phase_optimizer("autoencoder"))]
@@ -214,7 +215,7 @@ def test_annealed_weight_acts_inside_a_compiled_fit():
 
     class Off(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
-            self.model.beta_weight.assign(0.0 if epoch else 1.0)
+            self.model.term_weights["kl"].assign(0.0 if epoch else 1.0)
 
     history = compiled(vae(), rate=0.0).fit(images(8), batch_size=8, epochs=2, verbose=0, callbacks=[Off()]).history
     with_kl, without = history["loss"]
