@@ -14,9 +14,13 @@ from gamix_keras.layers import GaussianSampling, LearnedLogScale
 from gamix_keras.layers.ema import MovingAverage
 from gamix_keras.losses import StandardKL
 from gamix_keras.metrics import ActiveUnits, PeakSignalToNoise
+from gamix_keras.models.networks import check_decoder, check_encoder, functional
+from gamix_keras.models.pixels import check_pixels
 from gamix_keras.models.term_weights import TermWeights
-from gamix_keras.training import Batch, OptionalMean, PhasedModel
+from gamix_keras.training import Batch, OptionalMean, PhasedModel, Terms
+from gamix_keras.training.fitting import drawn_seed
 from gamix_keras.training.pass_noise import pass_noise
+from gamix_keras.training.trackers import PassMean, PassStatistics
 
 Tensor = Any
 
@@ -39,7 +43,7 @@ class ImageVAE(PhasedModel):
         decoder: Maps latents (B, D) to the location of the likelihood, (B, H, W, C), or (B, H, W, 2C) if it also gives
             a scale per pixel.
         likelihood: Reconstruction term, a class of `gamix_keras.losses`.
-        seed: Seed of the posterior's noise.
+        seed: Seed of the posterior's noise; None draws one, which `keras.utils.set_random_seed` governs.
         ema_decay: None, or the decay of a moving average of the weights that is kept beside them, see `MovingAverage`
             and `averaged`.
         ema_start: Training steps before that average begins.
@@ -54,7 +58,7 @@ class ImageVAE(PhasedModel):
         encoder: keras.Model,
         decoder: keras.Model,
         likelihood: keras.losses.Loss,
-        seed: int = 0,
+        seed: int | None = None,
         ema_decay: float | None = None,
         ema_start: int = 0,
         term_weights: Mapping[str, float] = MappingProxyType({}),
@@ -62,22 +66,53 @@ class ImageVAE(PhasedModel):
     ) -> None:
         super().__init__(**kwargs)
         self.term_weights = TermWeights(term_weights)
-        self.encoder = encoder
-        self.decoder = decoder
+        owner = type(self).__name__
+        if not isinstance(likelihood, keras.losses.Loss):
+            raise ValueError(f"{owner}: likelihood: expected one of gamix_keras.losses, got {likelihood!r}")
+        self.encoder = functional(f"{owner}: encoder", encoder)
+        self.decoder = functional(f"{owner}: decoder", decoder)
+        check_encoder(f"{owner}: encoder", self.encoder)
+        check_decoder(f"{owner}: decoder", self.decoder)
         self.likelihood = likelihood
-        self.seed = seed
-        self.sampler = GaussianSampling(seed, name="sampler")
+        self.seed = drawn_seed() if seed is None else seed
+        self.sampler = GaussianSampling(self.seed, name="sampler")
         self.log_scale = LearnedLogScale(name="log_scale") if likelihood.scale == "learned" else None
         self.ema_decay, self.ema_start = ema_decay, ema_start
         self.ema = None if ema_decay is None else MovingAverage(ema_decay, ema_start, name="ema")
         self.kl = self.standard_kl = StandardKL()
         self._check_shapes()
         names = ("loss", "reconstruction", "kl", "elbo", *self.extra_terms)
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.trackers = {name: PassMean(name) for name in names}
+        self.pass_statistics: str | None = None
         self.trackers["psnr"] = PeakSignalToNoise(name="psnr")
         self.trackers["active_units"] = ActiveUnits(self.latent_dim, name="active_units")
         for name in self.optional_terms:
             self.trackers[name] = OptionalMean(name)
+        for name, tracker in self.trackers.items():  # for mode="auto" of Keras's callbacks
+            tracker._direction = "up" if name in ("elbo", "psnr", "active_units") else "down"
+
+    def objective(self, terms: Terms) -> Tensor:
+        """Return the loss that is made of terms."""
+        raise NotImplementedError
+
+    def gather(self, statistics: PassStatistics, term: str | None = None) -> None:
+        """Take the loss of a validation pass, and maybe a term, over the whole pass rather than batch by batch.
+
+        Args:
+            statistics: What the pass gathers from (mean, log_var).
+            term: Name of the term that is the statistics' value.
+        """
+        self.pass_statistics = statistics.name
+        self.trackers[statistics.name] = statistics
+        if term is not None:
+            self.trackers[term].attach(statistics)
+        self.trackers["loss"].attach(statistics, self._objective_of_pass)
+
+    def _objective_of_pass(self) -> Tensor:
+        means = [tracker for tracker in self.trackers.values() if isinstance(tracker, PassMean)]
+        terms = {tracker.name: tracker.result() for tracker in means if tracker.name != "loss"}
+        optional = [self.trackers[name] for name in self.optional_terms]
+        return self.objective(terms | {tracker.name: tracker.mean() for tracker in optional if not tracker.is_silent})
 
     @property
     def optional_terms(self) -> tuple[str, ...]:
@@ -171,8 +206,26 @@ class ImageVAE(PhasedModel):
         """Return images decoded from the posterior means."""
         return self.decode(self.encode(images)[0])
 
+    def unpack(self, data: Any) -> Batch:
+        """Return a batch, checked to be of the model's images."""
+        batch = super().unpack(data)
+        shape = tuple(batch.images.shape[1:])
+        if len(shape) != 3:
+            hint = "; add the channel axis: images[..., None]" if len(shape) == 2 else ""
+            raise ValueError(f"images: expected (B, H, W, C), got (B, {', '.join(map(str, shape))}){hint}")
+        return batch
+
+    def look_at(self, data: Any) -> None:
+        """Judge the pixels of a fit's first batch, see `check_pixels`."""
+        images, targets, _ = keras.utils.unpack_x_y_sample_weight(data)
+        check_pixels("images", images, self.guarding)
+        if len(getattr(targets, "shape", ())) == 4:
+            check_pixels("y", targets, self.guarding)
+
     def sample(self, count: int, seed: int | None = None, temperature: float = 1.0) -> Tensor:
         """Decode `count` draws from the prior N(0, temperature^2 I); the same seed gives the same images.
+
+        Without a seed, `keras.utils.set_random_seed` governs the draw.
 
         The aggregate posterior of GAMIX is not Gaussian: a fitted sampler of `gamix_keras.samplers` samples it better.
 
@@ -181,7 +234,8 @@ class ImageVAE(PhasedModel):
         """
         if count < 1 or temperature < 0:
             raise ValueError(f"sample: expected count >= 1 and temperature >= 0, got {count!r} and {temperature!r}.")
-        noise = np.random.default_rng(seed).standard_normal((count, self.latent_dim), dtype="float32")
+        generator = np.random.default_rng(drawn_seed() if seed is None else seed)
+        noise = generator.standard_normal((count, self.latent_dim), dtype="float32")
         return self.decode(temperature * noise)
 
     def posterior(self, batch: Batch, training: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -224,7 +278,11 @@ class ImageVAE(PhasedModel):
             "active_units": (mean, *batch.pair_weights),
             **self.metric_terms(batch.targets, shown),
         }
-        return terms | ({} if added is None else {"regularisation": added}), output
+        if added is not None:
+            terms["regularisation"] = added
+        if self.pass_statistics is not None and not training:
+            terms[self.pass_statistics] = (mean, log_var)
+        return terms, output
 
     def _check_shapes(self) -> None:
         outputs = self.decoder.output_shape[1:]

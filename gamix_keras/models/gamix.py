@@ -16,6 +16,7 @@ from gamix_keras.losses import (
 )
 from gamix_keras.models.base import ImageVAE, Tensor
 from gamix_keras.models.last_layer import LastLayer
+from gamix_keras.models.pass_terms import PassMoments
 from gamix_keras.models.term_weights import checked_weight
 from gamix_keras.training import Batch, Phase, Terms
 
@@ -79,7 +80,7 @@ class GAMIXVAE(ImageVAE):
         critic_weight: float = 1.0,
         r1_weight: float = 0.0,
         adaptive_weight: bool = False,
-        seed: int = 0,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         # The phases, hence the trackers, depend on the critic; Keras wants super().__init__ before sub-models.
@@ -102,9 +103,9 @@ class GAMIXVAE(ImageVAE):
         self.moments = moments
         self.momentum = momentum
         self.adversarial = adversarial
-        self.last_layer = LastLayer(decoder) if self._adapts else None
+        self.last_layer = LastLayer(self.decoder) if self._adapts else None
         self._make_losses()
-        self.build(encoder.input_shape)
+        self.build(self.encoder.input_shape)
 
     def _make_losses(self) -> None:
         if self.moments == "mixture" and self.momentum is not None:
@@ -112,6 +113,8 @@ class GAMIXVAE(ImageVAE):
         mixture = self.moments == "mixture"
         self.aggregate = None if mixture else AggregateMoments(self.moments, self.momentum, name="aggregate")
         self.global_loss = MixtureKL() if mixture else MomentKL()
+        if not mixture:
+            self.gather(PassMoments(self.moments, self.latent_dim, self.global_loss), "global")
         self.variance_loss = PosteriorVariance()
         self.generator_loss = AdversarialLoss(self.adversarial, "generator")
         self.critic_loss = AdversarialLoss(self.adversarial, "critic")

@@ -17,6 +17,7 @@ from gamix_keras.metrics import ActiveUnits
 from gamix_keras.models.base import rebuilt_parts
 from gamix_keras.samplers import Posteriors
 from gamix_keras.training import Batch, OptionalMean, Phase, PhasedModel
+from gamix_keras.training.fitting import drawn_seed
 from gamix_keras.training.pass_noise import SEED, pass_noise
 
 Tensor = Any
@@ -42,11 +43,11 @@ class SecondStageVAE(PhasedModel):
         ValueError: where the shapes of encoder and decoder do not fit.
     """
 
-    def __init__(self, encoder: keras.Model, decoder: keras.Model, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, encoder: keras.Model, decoder: keras.Model, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.encoder = encoder
         self.decoder = decoder
-        self.seed = seed
+        self.seed = seed = drawn_seed() if seed is None else seed
         # Two streams: with one and the same noise, u would know what z drew. On PyTorch a seed of Keras is the sum of
         # the generator's seed and the number of draws, so seeds must be further apart than draws are many.
         self.first_sampler = GaussianSampling(seed, name="first_sampler")

@@ -8,6 +8,7 @@ import keras
 from gamix_keras.models.base import ImageVAE, rebuilt_parts
 from gamix_keras.models.second_stage import PosteriorBatches, SecondStageVAE
 from gamix_keras.samplers import Posteriors, collect_posteriors, fit_sampler
+from gamix_keras.training.fitting import drawn_seed, refuse_h5
 
 Tensor = Any
 _STAGES = ("stage1", "second_stage")
@@ -189,7 +190,13 @@ class TwoStageVAE(keras.Model):
         Raises:
             ValueError: where an argument is out of its range.
         """
+        seed = drawn_seed() if seed is None else seed
         return self.decode(fit_sampler("second_stage", self).sample(count, seed, temperature))
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Save both stages as `keras.Model.save` does, to a path that ends in `.keras`."""
+        refuse_h5(filepath)
+        super().save(filepath, *args, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any]:
         """The settings of each stage that is compiled."""

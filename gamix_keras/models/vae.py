@@ -8,6 +8,7 @@ from keras import ops
 from gamix_keras.distributed import replicas
 from gamix_keras.losses import StandardKL
 from gamix_keras.models.base import ImageVAE, Tensor
+from gamix_keras.models.pass_terms import PassFreeBits, PassImages
 from gamix_keras.models.term_weights import checked_weight
 from gamix_keras.training import Batch, Phase, Terms
 
@@ -47,7 +48,7 @@ class VAE(ImageVAE):
         free_bits: float = 0.0,
         group_size: int = 1,
         capacity: float | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         weights = {"kl": checked_weight("VAE: beta", beta)}
@@ -57,7 +58,11 @@ class VAE(ImageVAE):
         self.beta = beta
         self.kl = StandardKL(free_bits, group_size)
         self.capacity = capacity
-        self.build(encoder.input_shape)
+        if free_bits:
+            self.gather(PassFreeBits(self.latent_dim, free_bits, group_size), "kl")
+        elif capacity is not None:
+            self.gather(PassImages("pass_images"))
+        self.build(self.encoder.input_shape)
 
     def phases(self) -> list[Phase]:
         """Return one: the negative ELBO over encoder and decoder."""

@@ -1,5 +1,6 @@
 """The generic training and test step on JAX, where every variable's value travels as state."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +32,13 @@ class JaxSteps:
     def input_gradient(function: Callable, inputs: Any, again: bool = False) -> tuple[Any, Any]:
         """Return the gradient of a scalar by the inputs, and whatever came with it; see `PhasedModel`."""
         return jax.grad(function, has_aux=True)(inputs)
+
+    @staticmethod
+    def peek(state: Any, batches: Iterator[Any]) -> tuple[Any, tuple]:
+        """Return the first batch that a train function is given, and its arguments."""
+        first = next(batches)
+        here = all(getattr(part, "is_fully_addressable", True) for part in jax.tree.leaves(first))
+        return first if here else None, (state, itertools.chain([first], batches))
 
     def train_step(self, state: State, data: Any) -> tuple[dict[str, Any], State]:
         """Minimise each phase once on a batch and return the logs so far in the epoch, and the new state."""

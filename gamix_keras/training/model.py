@@ -12,6 +12,7 @@ from keras import ops
 from gamix_keras.distributed import devices
 from gamix_keras.training import compiling
 from gamix_keras.training.batch import Batch
+from gamix_keras.training.fitting import StepSizes, looking, refuse_h5
 from gamix_keras.training.guard import StepGuard
 from gamix_keras.training.optimizer import PhaseOptimizer
 from gamix_keras.training.phase import Phase, Terms
@@ -51,6 +52,7 @@ class PhasedModel(_backend_steps(), keras.Model):
         self.trackers: dict[str, keras.metrics.Metric] = {}
         self.step_guard = StepGuard()
         self.guarding = False
+        self.must_look = False
         # Keras would track what it finds in a plain dict, and would refuse to once the model is built.
         self._compiled_metrics = MappingProxyType({})
         self._compiled_variables = MappingProxyType({})
@@ -181,6 +183,43 @@ class PhasedModel(_backend_steps(), keras.Model):
         }
         self._build_optimizer()
 
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, callbacks: Any = None, sample_weight: Any = None, **kwargs: Any
+    ) -> keras.callbacks.History:
+        """Train as `keras.Model.fit` does; the first batch is looked at, and logs have the step sizes."""
+        self.must_look = True
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [StepSizes(), *_as_list(callbacks)]
+        y = _with_weights(x, y, sample_weight)
+        return super().fit(x, y, *args, callbacks=callbacks, sample_weight=sample_weight, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, sample_weight: Any = None, **kwargs: Any) -> Any:
+        """Evaluate as `keras.Model.evaluate` does."""
+        y = _with_weights(x, y, sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+
+    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Train on one batch as `keras.Model.train_on_batch` does."""
+        return super().train_on_batch(x, _with_weights(x, y, sample_weight), sample_weight, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate one batch as `keras.Model.test_on_batch` does."""
+        return super().test_on_batch(x, _with_weights(x, y, sample_weight), sample_weight, *args, **kwargs)
+
+    def look_at(self, data: Any) -> None:
+        """Judge the first batch of a fit, on the host, before it is trained on."""
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Compile the train function, and have it look at the first batch of each fit."""
+        super().make_train_function(force)
+        if not hasattr(self.train_function, "looks"):
+            self.train_function = looking(self, self.train_function)
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Save the model as `keras.Model.save` does, to a path that ends in `.keras`."""
+        refuse_h5(filepath)
+        super().save(filepath, *args, **kwargs)
+
     def _build_optimizer(self) -> None:
         variables = {phase.name: tuple(phase.variables) for phase in self.phases()}
         self._compiled_variables = MappingProxyType(variables)
@@ -274,3 +313,14 @@ class PhasedModel(_backend_steps(), keras.Model):
     def _seed_states(self) -> list[keras.Variable]:
         others = {id(variable) for variable in [*self.weights, *self.setting_variables]}
         return [variable for variable in self.non_trainable_variables if id(variable) not in others]
+
+
+def _with_weights(x: Any, y: Any, sample_weight: Any) -> Any:
+    """Return y; without one the images are their own targets, since Keras drops weights without a y."""
+    return x if y is None and sample_weight is not None else y
+
+
+def _as_list(callbacks: Any) -> list[keras.callbacks.Callback]:
+    if callbacks is None:
+        return []
+    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]

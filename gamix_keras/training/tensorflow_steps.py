@@ -1,5 +1,6 @@
 """The generic training and test step on TensorFlow."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,18 @@ class TensorFlowSteps(InPlaceSteps):
             tape.watch(inputs)
             value, other = function(inputs)
         return tape.gradient(value, inputs), other
+
+    def peek(self, batches: Any) -> tuple[Any, tuple]:
+        """Return the first batch that a train function is given, and its arguments; None on several devices."""
+        if not isinstance(batches, tf.data.Iterator):
+            return None, (batches,)
+        first = next(batches)
+        rest = itertools.islice(batches, self.steps_per_execution - 1)
+        # Of the same type as the iterator itself, so that nothing is traced anew.
+        again = tf.data.Dataset.from_generator(
+            lambda: itertools.chain([first], rest), output_signature=batches.element_spec
+        )
+        return first, (iter(again),)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Minimise each phase once on a batch and return the logs so far in the epoch."""

@@ -30,6 +30,11 @@ class TorchSteps(InPlaceSteps):
             (gradient,) = torch.autograd.grad(value, leaf, create_graph=again)
         return gradient, other
 
+    @staticmethod
+    def peek(data: list[Any]) -> tuple[Any, tuple]:
+        """Return the batch that a train function is given, and its arguments."""
+        return data[0], (data,)
+
     def train_step(self, data: Any) -> dict[str, Any]:
         """Minimise each phase once on a batch and return the logs so far in the epoch."""
         batch, before = self.unpack(data), self._states_before()

@@ -15,7 +15,7 @@ from gamix_keras.training.pass_noise import SEED, pass_noise
 
 def second_stage(latent_dim=2, width=16, depth=1, **kwargs) -> SecondStageVAE:
     arguments = (latent_dim, width, depth)
-    return SecondStageVAE(SecondStageEncoder(*arguments), SecondStageDecoder(*arguments), **kwargs)
+    return SecondStageVAE(SecondStageEncoder(*arguments), SecondStageDecoder(*arguments), **{"seed": 0, **kwargs})
 
 
 def ring(count=512, seed=0) -> Posteriors:
