@@ -15,25 +15,25 @@ from gamix_keras.metrics.latent_statistics import LatentStatistics
 class CollapseMonitor(keras.callbacks.Callback):
     """Diagnoses the model after each epoch and warns once per trouble: what, since when, the numbers, what to try.
 
-    It judges the logs, those of validation where there are any, by the thresholds of `diagnose`: fully collapsed and
+    It judges the logs, those of validation if there are any, by the thresholds of `diagnose`: fully collapsed and
     half-dead latents, sigma collapsed, a critic that always wins, terms that are not finite. With `images` it also
     looks at each latent dimension by itself, which tells a dead dimension from a weak one.
 
     Args:
-        images: held-out images (N, H, W, C) in [-1, 1] that are encoded after each epoch in one pass; a few hundred
+        images: Held-out images (N, H, W, C) in [-1, 1] that are encoded after each epoch in one pass; a few hundred
             are enough. None: the logs alone.
-        patience: epochs in a row that a trouble must last before it is reported, >= 1; one epoch is enough for what is
+        patience: Epochs in a row that a trouble must last before it is reported, >= 1; one epoch is enough for what is
             not finite. (Latents are often asleep in the first epochs, and a critic may win a few.)
-        start: epochs at the beginning that are not judged, except for what is not finite: those of a KL warm-up.
-        stop: whether a report ends training.
-        thresholds: where a number becomes a finding.
+        start: Epochs at the beginning that are not judged, except for what is not finite: those of a KL warm-up.
+        stop: Whether a report ends training.
+        thresholds: Bounds from which a number is a finding.
 
     Attributes:
-        findings: the last epoch's findings, whether reported or not.
-        latents: `LatentStatistics` of `images` after the last epoch, with its histogram of posterior variances.
+        findings: The last epoch's findings, whether reported or not.
+        latents: The `LatentStatistics` of `images` after the last epoch, with its histogram of posterior variances.
 
     Raises:
-        ValueError: for a patience below 1 or a negative start.
+        ValueError: If the patience is below 1 or the start negative.
     """
 
     def __init__(

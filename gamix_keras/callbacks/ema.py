@@ -16,7 +16,7 @@ class EMAWeights(keras.callbacks.Callback):
     `with model.averaged():` around `sample`, `reconstruct`, `evaluate` or `export`.
 
     Raises:
-        ValueError: at the start where the model keeps no average.
+        ValueError: At the start of `fit`, if the model keeps no average.
     """
 
     def __init__(self) -> None:

@@ -29,14 +29,15 @@ class NumericGuard(keras.callbacks.Callback):
     Args:
         action: `skip` goes on with the next batch; `lower` also halves the learning rate of every optimizer, once for
             all bad steps that are seen together (they are looked for every 10 steps).
-        events: bad steps of one `fit` after which it ends, >= 1.
-        record: called with a row for each bad step: `epoch` and `step` (from 1), `origin`, and `images` where known.
-        images: gives the names of the images of a batch, by epoch and step from 0.
-        begun: steps that the first epoch of this fit has behind it already.
+        events: Bad steps of one `fit` after which it ends, >= 1.
+        record: Function that is called with a row for each bad step: `epoch` and `step` (from 1), `origin`, and
+            `images` if they are known.
+        images: Function that gives the names of the images of a batch, by epoch and step from 0.
+        begun: Steps that the first epoch of this fit has behind it already.
 
     Raises:
-        ValueError: for an argument out of its range.
-        FloatingPointError: from `fit`, after so many bad steps or where a weight is not finite, with a diagnosis that
+        ValueError: If an argument is out of its range.
+        FloatingPointError: from `fit`, after so many bad steps or if a weight is not finite, with a diagnosis that
             names what broke first.
     """
 
@@ -76,7 +77,7 @@ class NumericGuard(keras.callbacks.Callback):
             self.look()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """The next epoch starts at its first step."""
+        """Begin the next epoch at its first step."""
         self.begun = 0
 
     def look(self) -> None:

@@ -12,7 +12,7 @@ from gamix_keras import plots
 
 
 class SampleGrid(keras.callbacks.Callback):
-    """Writes ``epoch-0040.png``: originals, their reconstructions from the mean, and samples of the prior.
+    """Writes `epoch-0040.png`: originals, their reconstructions from the mean, and samples of the prior.
 
     The images and the draws of the prior are the same every time, so that epochs can be compared. The model's
     own random state is not touched: a run with the callback trains exactly as one without. A model that keeps an

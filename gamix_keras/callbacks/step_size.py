@@ -8,9 +8,8 @@ import keras
 class StepSizeHalving(keras.callbacks.Callback):
     """Halves the learning rate after every so many epochs: rate 2^(-floor(epoch / every)), as Dai & Wipf (2019) do.
 
-    The rates of a model with several optimizers keep their ratio, where Keras's ``LearningRateScheduler`` gives all of
-    them the same. Between two halvings the rates are left alone, as the numeric guard may have lowered them. Adds
-    ``learning_rate``, that of the first optimizer, to the logs of each epoch.
+    The rates of a model with several optimizers keep their ratio. Between two halvings the rates are left alone, as the
+    numeric guard may have lowered them. Adds `learning_rate`, that of the first optimizer, to the logs of each epoch.
 
     Args:
         rate: Learning rate of the (first) optimizer at the start, > 0.

@@ -15,17 +15,17 @@ from gamix_keras.config import UserError
 class TensorBoard(keras.callbacks.TensorBoard):
     """Keras's TensorBoard callback, with the pictures that `SampleGrid` writes; works on every backend.
 
-    Scalars are those of an epoch: ``epoch_loss`` and the other terms, in ``train`` and ``validation``, and
-    ``epoch_learning_rate_autoencoder`` and the like for each phase of the model. What Keras writes besides after each
+    Scalars are those of an epoch: `epoch_loss` and the other terms, in `train` and `validation`, and
+    `epoch_learning_rate_autoencoder` and the like for each phase of the model. What Keras also writes after each
     validation, the same numbers over the optimizer's steps, is left out. Steps are epochs from 0, as Keras counts them.
 
     Args:
-        log_dir: Where ``tensorboard --logdir`` looks.
+        log_dir: Folder where `tensorboard --logdir` looks.
         pictures: Folder of PNG files; each new one becomes an image of the epoch after which it is found, so
             `SampleGrid` comes before this callback. None for scalars only.
 
     Raises:
-        UserError: Where the package ``tensorboard`` is missing.
+        UserError: If the package `tensorboard` is missing.
     """
 
     def __init__(self, log_dir: str | Path, pictures: str | Path | None = None) -> None:

@@ -17,7 +17,7 @@ class ImageLoss(keras.losses.Loss):
     """
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        """As in Keras."""
+        """Return the loss as Keras does."""
         value = super().__call__(y_true, y_pred, sample_weight)
         return replicas.unscaled(value) if self.is_mean else value
 

@@ -12,8 +12,8 @@ from gamix_keras.samplers import Posteriors
 class CompiledVAE:
     """Encoder and decoder of a VAE as compiled functions, NumPy in and out.
 
-    ``model.encode`` and ``model.decode`` run layer by layer, so that they can be differentiated and stand in another
-    graph; these are faster where images are many, and where they come one by one. The weights are the model's own, as
+    `model.encode` and `model.decode` run layer by layer, so that they can be differentiated and stand in another
+    graph; these are faster for many images, and for images that come one by one. The weights are the model's own, as
     they are at each call. What is compiled is compiled at the first call, on JAX once for each batch size.
 
     Args:
@@ -32,19 +32,19 @@ class CompiledVAE:
         self._parameters = _compiled(latents, _float32(output))
 
     def encode(self, images: np.ndarray) -> Posteriors:
-        """Mean and log-variance of q(z|x), each (B, D), of images (B, H, W, C) in [-1, 1]."""
+        """Return mean and log-variance of q(z|x), each (B, D), of images (B, H, W, C) in [-1, 1]."""
         return Posteriors(*self._encoder.predict_on_batch(_array(images)))
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
-        """Images (B, H, W, C) in [-1, 1] of latents (B, D)."""
+        """Return images (B, H, W, C) in [-1, 1] of latents (B, D)."""
         return self._decoder.predict_on_batch(_array(latents))
 
     def decode_parameters(self, latents: np.ndarray) -> np.ndarray:
-        """What the decoder says of the likelihood, of which ``decode`` is the image: (B, H, W, C) or (B, H, W, 2 C)."""
+        """Return the decoder's whole output, from which `decode` makes the image: (B, H, W, C) or (B, H, W, 2 C)."""
         return self._parameters.predict_on_batch(_array(latents))
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Images decoded from the posterior means of images (B, H, W, C)."""
+        """Return images decoded from the posterior means of images (B, H, W, C)."""
         return self.decode(self.encode(images).mean)
 
 

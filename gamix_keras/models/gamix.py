@@ -253,5 +253,5 @@ class GAMIXVAE(ImageVAE):
 
 
 def _scaled(slope: Tensor, weights: Tensor | None) -> Tensor:
-    """The penalty is a mean of squares: weights of images enter by their root."""
+    """Return the slope by the root of the weights: the penalty is a mean of its squares."""
     return slope if weights is None else slope * ops.sqrt(weights)[:, None, None, None]

@@ -35,12 +35,12 @@ class SecondStageVAE(PhasedModel):
     Logs `loss`, `reconstruction`, `kl`, `elbo` (nats per latent vector) and `active_units` (of u).
 
     Args:
-        encoder: maps z (B, D) to [mean, log_var] of u, each (B, U).
-        decoder: maps u (B, U) to the location of z, (B, D).
-        seed: seed of the draws of z and u.
+        encoder: Network that maps z (B, D) to [mean, log_var] of u, each (B, U).
+        decoder: Network that maps u (B, U) to the location of z, (B, D).
+        seed: Seed of the draws of z and u; None draws one, see `ImageVAE`.
 
     Raises:
-        ValueError: where the shapes of encoder and decoder do not fit.
+        ValueError: If the shapes of encoder and decoder do not fit.
     """
 
     def __init__(self, encoder: keras.Model, decoder: keras.Model, seed: int | None = None, **kwargs: Any) -> None:
@@ -77,7 +77,7 @@ class SecondStageVAE(PhasedModel):
         return ("autoencoder",)
 
     def build(self, input_shape: Any = None) -> None:
-        """Builds the layers that are not networks."""
+        """Build the layers that are not networks."""
         for layer, size in ((self.first_sampler, self.data_dim), (self.sampler, self.latent_dim)):
             if not layer.built:
                 layer.build((None, size), (None, size))
@@ -85,13 +85,13 @@ class SecondStageVAE(PhasedModel):
             self.log_scale.build(())
 
     def call(self, posteriors: Tensor, training: bool = False) -> Tensor:
-        """The location of z that the mean of u decodes to, (B, D); z is the posterior's mean outside training."""
+        """Return the location of z that the mean of u decodes to; outside training z is the posterior's mean."""
         z = self.first_sampler(*ops.split(posteriors, 2, axis=-1), training=training)
         mean, log_var = self.encoder(z, training=training)
         return self.decoder(self.sampler(mean, log_var, training=training), training=training)
 
     def phases(self) -> list[Phase]:
-        """One: the negative ELBO of z over encoder, decoder and g_z."""
+        """Return one: the negative ELBO of z over encoder, decoder and g_z."""
         parts = (self.encoder, self.decoder, self.log_scale)
         variables = [variable for part in parts for variable in part.trainable_variables]
         return [Phase("autoencoder", self.autoencoder_losses, variables, self.phase_optimizer("autoencoder"))]
@@ -133,14 +133,14 @@ class SecondStageVAE(PhasedModel):
             raise ValueError(f"SecondStageVAE: decoder: expected the encoder's {sizes}, got {found[0]} to {found[1]}.")
 
     def get_config(self) -> dict[str, Any]:
-        """The networks, serialised, and the seed."""
+        """Return the networks, serialised, and the seed."""
         parts = {"encoder": self.encoder, "decoder": self.decoder}
         serialised = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
         return {"name": self.name, "seed": self.seed, **serialised}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "SecondStageVAE":
-        """Rebuilds the networks and the model."""
+        """Rebuild the networks and the model."""
         return cls(**rebuilt_parts(config, custom_objects))
 
 
@@ -148,15 +148,16 @@ class PosteriorBatches(keras.utils.PyDataset):
     """Posteriors as batches (B, 2D), mean and log-variance side by side, for `SecondStageVAE.fit(..., shuffle=False)`.
 
     Args:
-        posteriors: those of a data set; plain latents have no noise to be drawn.
-        batch_size: B; a last batch that is not whole is dropped in training, unless it is the only one.
-        training: each epoch in an order of its own, which depends on `seed` and the epoch only. Otherwise in the
-            posteriors' own order, all of them.
-        seed: of the order.
-        epoch: the first epoch, from 0, so that a resumed training sees the batches of one that never stopped.
+        posteriors: Posteriors of a data set; plain latents have no noise to be drawn.
+        batch_size: Posteriors per batch; in training a last batch that is not whole is dropped, unless it is the only
+            one.
+        training: Whether each epoch has an order of its own, which depends on `seed` and the epoch only. If not, all
+            of them come in their own order.
+        seed: Seed of the order.
+        epoch: First epoch, from 0, so that a resumed training sees the batches of one that never stopped.
 
     Raises:
-        ValueError: for a batch size below 1.
+        ValueError: If the batch size is below 1.
     """
 
     def __init__(
@@ -190,6 +191,6 @@ class PosteriorBatches(keras.utils.PyDataset):
         return np.concatenate([mean[rows], spread], axis=-1)
 
     def on_epoch_end(self) -> None:
-        """Goes on to the next epoch's order."""
+        """Go on to the next epoch's order."""
         self.epoch += 1
         self._order = self._make_order()

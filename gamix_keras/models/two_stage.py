@@ -39,11 +39,11 @@ class TwoStageVAE(keras.Model):
         model.fit_first(images, epochs=20); model.fit_second(images, epochs=40)
 
     Args:
-        stage1: any image VAE of this package.
-        second_stage: a VAE of its latents.
+        stage1: Any image VAE of this package.
+        second_stage: A VAE of its latents.
 
     Raises:
-        ValueError: where the second stage models another number of latents than the first has.
+        ValueError: If the second stage models another number of latents than the first has.
     """
 
     def __init__(self, stage1: ImageVAE, second_stage: SecondStageVAE, **kwargs: Any) -> None:
@@ -56,7 +56,7 @@ class TwoStageVAE(keras.Model):
         self.build((None, *self.image_shape))
 
     def build(self, input_shape: Any = None) -> None:
-        """Nothing to create: both stages are built."""
+        """Do nothing: both stages are built."""
 
     latent_dim = _of_first("latent_dim", "D, the latents of the first stage.")
     image_shape = _of_first("image_shape", "(H, W, C).")
@@ -73,12 +73,12 @@ class TwoStageVAE(keras.Model):
         jit_compile: bool | str = "auto",
         **first_stage: Any,
     ) -> None:
-        """Configures the training of both stages.
+        """Configure the training of both stages.
 
         Args:
-            optimizer: of the first stage.
+            optimizer: Optimizer of the first stage.
             second_stage_optimizer: None is the paper's Adam with a step size of 1e-4.
-            jit_compile: of both, see `PhasedModel.compile`.
+            jit_compile: Setting of both, see `PhasedModel.compile`.
             **first_stage: `critic_optimizer=` and whatever else the first stage's `compile` takes.
         """
         self.stage1.compile(optimizer, jit_compile=jit_compile, **first_stage)
@@ -97,14 +97,17 @@ class TwoStageVAE(keras.Model):
         verbose: str | int = "auto",
         **first_stage: Any,
     ) -> Histories:
-        """Trains the first stage, then the second: `fit_first` and `fit_second` in one call.
+        """Train the first stage, then the second: `fit_first` and `fit_second` in one call.
 
         Args:
-            dataset: what `keras.Model.fit` takes.
-            epochs: of the first stage.
-            second_stage_epochs, second_stage_batch_size, second_stage_callbacks, limit: see `fit_second`.
-            validation_data: images that both stages are evaluated on.
-            verbose: as in `keras.Model.fit`.
+            dataset: What `keras.Model.fit` takes.
+            epochs: Epochs of the first stage.
+            second_stage_epochs: Epochs of the second stage.
+            second_stage_batch_size: See `fit_second`.
+            second_stage_callbacks: Callbacks of the second stage.
+            limit: See `fit_second`.
+            validation_data: Images that both stages are evaluated on.
+            verbose: As in `keras.Model.fit`.
             **first_stage: `batch_size`, `callbacks`, `steps_per_epoch` and the like.
         """
         shared = {"validation_data": validation_data, "verbose": verbose}
@@ -113,7 +116,7 @@ class TwoStageVAE(keras.Model):
         return Histories(first, self.fit_second(dataset, epochs=second_stage_epochs, **second, **shared))
 
     def fit_first(self, dataset: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains the first stage alone, by `keras.Model.fit`."""
+        """Train the first stage alone, by `keras.Model.fit`."""
         return self.stage1.fit(dataset, **kwargs)
 
     def fit_second(
@@ -127,22 +130,22 @@ class TwoStageVAE(keras.Model):
         limit: int | None = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """Trains the second stage on the first one's latents; the first stage stays as it is.
+        """Train the second stage on the first one's latents; the first stage stays as it is.
 
-        Where the first stage keeps averaged weights, call this and `sample` both within `with model.averaged()`, or
+        If the first stage keeps averaged weights, call this and `sample` both within `with model.averaged()`, or
         both outside of it: latents belong to the networks that they came from.
 
         Args:
-            dataset: images, see `collect_posteriors`, which are encoded once; or their `Posteriors`.
-            epochs: the epoch to end at, as in `keras.Model.fit`.
-            batch_size: posteriors per step.
-            validation_data: images or posteriors to evaluate on.
-            initial_epoch: the epoch to begin at, for a training that goes on: each epoch has an order of its own.
-            limit: the most images to encode; needed where `dataset` has no end.
+            dataset: Images, see `collect_posteriors`, which are encoded once; or their `Posteriors`.
+            epochs: Epoch to end at, as in `keras.Model.fit`.
+            batch_size: Posteriors per step.
+            validation_data: Images or posteriors to evaluate on.
+            initial_epoch: Epoch to begin at, for a training that goes on: each epoch has an order of its own.
+            limit: Most images to encode; needed if `dataset` has no end.
             **kwargs: `callbacks`, `verbose` and the like.
 
         Raises:
-            ValueError: as `collect_posteriors`.
+            ValueError: As `collect_posteriors`.
         """
         batches = PosteriorBatches(
             self._posteriors(dataset, limit), batch_size, seed=self.second_stage.seed, epoch=initial_epoch
@@ -156,39 +159,39 @@ class TwoStageVAE(keras.Model):
         return dataset if isinstance(dataset, Posteriors) else collect_posteriors(self.stage1, dataset, limit)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """The first stage's evaluation, which is that of the reconstructions."""
+        """Return the first stage's evaluation, which is that of the reconstructions."""
         return self.stage1.evaluate(*args, **kwargs)
 
     def call(self, images: Tensor, training: bool = False) -> Tensor:
-        """Reconstructions, by the first stage."""
+        """Return reconstructions, by the first stage."""
         return self.stage1(images, training=training)
 
     def encode(self, images: Any) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z|x), by the first stage."""
+        """Return mean and log-variance of q(z|x), by the first stage."""
         return self.stage1.encode(images)
 
     def decode(self, latents: Any) -> Tensor:
-        """Images (B, H, W, C) in [-1, 1] of latents z (B, D), by the first stage."""
+        """Return images (B, H, W, C) in [-1, 1] of latents z (B, D), by the first stage."""
         return self.stage1.decode(latents)
 
     def reconstruct(self, images: Any) -> Tensor:
-        """Images decoded from the posterior means, by the first stage."""
+        """Return images decoded from the posterior means, by the first stage."""
         return self.stage1.reconstruct(images)
 
     def averaged(self) -> Any:
-        """The first stage's context of averaged weights, see `ImageVAE.averaged`."""
+        """Return the first stage's context of averaged weights, see `ImageVAE.averaged`."""
         return self.stage1.averaged()
 
     def sample(self, count: int, seed: int | None = None, temperature: float = 1.0) -> Tensor:
-        """Decodes `count` draws: from u to z, g_z noise included, to x. The same seed gives the same images.
+        """Decode `count` draws: from u to z, g_z noise included, to x. The same seed gives the same images.
 
         Args:
-            count: how many, at least 1.
-            seed: None for another draw each time.
-            temperature: factor on all noise, >= 0.
+            count: How many, at least 1.
+            seed: None for a draw that `keras.utils.set_random_seed` governs.
+            temperature: Factor on all noise, >= 0.
 
         Raises:
-            ValueError: where an argument is out of its range.
+            ValueError: If an argument is out of its range.
         """
         seed = drawn_seed() if seed is None else seed
         return self.decode(fit_sampler("second_stage", self).sample(count, seed, temperature))
@@ -199,17 +202,17 @@ class TwoStageVAE(keras.Model):
         super().save(filepath, *args, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """The settings of each stage that is compiled."""
+        """Return the settings of each stage that is compiled."""
         stages = {name: getattr(self, name) for name in _STAGES}
         return {name: stage.get_compile_config() for name, stage in stages.items() if stage.compiled}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles the stages of a loaded model."""
+        """Compile the stages of a loaded model."""
         for name, settings in config.items():
             getattr(self, name).compile_from_config(settings)
 
     def get_config(self) -> dict[str, Any]:
-        """Both stages, serialised, without their optimizers: those belong to the compilation."""
+        """Return both stages, serialised, without their optimizers: those belong to the compilation."""
         stages = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _STAGES}
         for stage in stages.values():
             stage.pop("compile_config", None)
@@ -217,5 +220,5 @@ class TwoStageVAE(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "TwoStageVAE":
-        """Rebuilds both stages and the model."""
+        """Rebuild both stages and the model."""
         return cls(**rebuilt_parts(config, custom_objects))
