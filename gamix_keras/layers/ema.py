@@ -48,11 +48,16 @@ class MovingAverage(keras.layers.Layer):
         kind = {"trainable": False, "aggregation": "only_first_replica"}
         return self.add_weight(name=name, shape=shape, initializer="zeros", **kind)
 
-    def update(self, variables: Sequence[keras.Variable]) -> None:
-        """Take in the values after a training step."""
-        steps = ops.convert_to_tensor(self.steps) + 1.0
+    def update(self, variables: Sequence[keras.Variable], has_moved: Any = 1.0) -> None:
+        """Take in the values after a training step.
+
+        Args:
+            variables: Variables that are averaged.
+            has_moved: 1, or 0 if the step only accumulated gradients: then nothing changes.
+        """
+        steps = ops.convert_to_tensor(self.steps) + has_moved
         self.steps.assign(steps)
-        gain = self._gain(ops.maximum(steps - self.start, 1.0))
+        gain = self._gain(ops.maximum(steps - self.start, 1.0)) * has_moved
         if keras.config.backend() == "torch":
             # The same numbers in place and all at once; `assign` would copy each of them once more.
             from gamix_keras.layers.torch_kernels import moved_towards

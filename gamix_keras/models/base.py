@@ -153,7 +153,7 @@ class ImageVAE(PhasedModel):
     def after_step(self) -> None:
         """Move the average of the weights, if one is kept."""
         if self.ema is not None:
-            self.ema.update(self.averaged_variables)
+            self.ema.update(self.averaged_variables, self.has_moved())
 
     @property
     def settled_variables(self) -> list[keras.Variable]:

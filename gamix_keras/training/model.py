@@ -81,12 +81,21 @@ class PhasedModel(_backend_steps(), keras.Model):
 
         A step whose float16 gradients overflowed does not count.
         """
+        # On several devices of TensorFlow, Python alone cannot make a number of a variable.
+        return int(ops.convert_to_numpy(self._first_steps()[0]))
+
+    def has_moved(self) -> Any:
+        """Return 1 if the step that was just made moved weights, 0 if it only accumulated gradients."""
+        steps, every = self._first_steps()
+        return 1.0 if every == 1 else ops.cast(ops.equal(steps % every, 0), "float32")
+
+    def _first_steps(self) -> tuple[keras.Variable, int]:
+        """Return the count of steps of the first phase's optimizer, and how many of them one update takes."""
         optimizer = self.phase_optimizer(self.phase_names[0])
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        # `optimizer.iterations` counts updates, of which one takes several steps if gradients are accumulated.
+        # `optimizer.iterations` counts updates instead.
         steps = next(variable for variable in optimizer.variables if variable.name == "iteration")
-        # On several devices of TensorFlow, Python alone cannot make a number of a variable.
-        return int(ops.convert_to_numpy(steps))
+        return steps, optimizer.gradient_accumulation_steps or 1
 
     def guard_steps(self) -> None:
         """Leave out, and note in `step_guard`, every training step from now on with a number that is not finite.

@@ -224,6 +224,33 @@ def test_annealed_weight_acts_inside_a_compiled_fit():
     assert history["kl"][1] > 0.01
 
 
+def test_accumulated_gradients_count_steps_and_move_the_average_with_the_weights():
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append(self.model.steps_done)
+
+    model = vae(ema_decay=0.9)
+    model.compile(keras.optimizers.Adam(1e-2, gradient_accumulation_steps=2))
+    model.fit(images(24), batch_size=8, epochs=4, verbose=0, callbacks=[Watch()])
+    assert seen == [0, 3, 6, 9]
+    assert float(numpy(model.ema.steps)) == 6  # of 12 steps
+
+
+def test_frozen_after_compile_trains_on_until_the_next_compile():
+    model = compiled(vae())
+    model.encoder.trainable = False
+    before = [numpy(v).copy() for v in model.encoder.weights]
+    with pytest.warns(UserWarning, match="trainable. state has changed"):
+        model.fit(images(8), verbose=0)
+    assert all(np.any(old != numpy(v)) for old, v in zip(before, model.encoder.weights, strict=True))
+    compiled(model)
+    before = [numpy(v).copy() for v in model.encoder.weights]
+    model.fit(images(8), verbose=0)
+    assert all(np.array_equal(old, numpy(v)) for old, v in zip(before, model.encoder.weights, strict=True))
+
+
 def test_latent_dimension_mismatch_is_named():
     from harness import decoder
 
