@@ -217,10 +217,10 @@ class ImageVAE(PhasedModel):
 
     def look_at(self, data: Any) -> None:
         """Judge the pixels of a fit's first batch, see `check_pixels`."""
-        images, targets, _ = keras.utils.unpack_x_y_sample_weight(data)
-        check_pixels("images", images, self.guarding)
-        if len(getattr(targets, "shape", ())) == 4:
-            check_pixels("y", targets, self.guarding)
+        batch = self.unpack(data)  # which refuses what are no floats
+        check_pixels("images", batch.images, self.guarding)
+        if batch.targets is not batch.images:
+            check_pixels("y", batch.targets, self.guarding)
 
     def sample(self, count: int, seed: int | None = None, temperature: float = 1.0) -> Tensor:
         """Decode `count` draws from the prior N(0, temperature^2 I); the same seed gives the same images.

@@ -1,7 +1,7 @@
 """What a fit does once: look at its first batch on the host, log the step sizes."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,14 @@ def looking(model: keras.Model, function: Callable) -> Callable:
 
     train.looks = True
     return train
+
+
+def point(callbacks: Iterable[keras.callbacks.Callback], trackers: Mapping[str, keras.metrics.Metric]) -> None:
+    """Set the mode of callbacks with `mode="auto"` that monitor a term: Keras asks only the metrics of its own."""
+    for callback in callbacks:
+        tracker = trackers.get(str(getattr(callback, "monitor", "")).removeprefix("val_"))
+        if tracker is not None and getattr(callback, "mode", None) == "auto":
+            callback.mode = "max" if getattr(tracker, "_direction", "down") == "up" else "min"
 
 
 class StepSizes(keras.callbacks.Callback):

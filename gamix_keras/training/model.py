@@ -12,7 +12,7 @@ from keras import ops
 from gamix_keras.distributed import devices
 from gamix_keras.training import compiling
 from gamix_keras.training.batch import Batch
-from gamix_keras.training.fitting import StepSizes, looking, refuse_h5
+from gamix_keras.training.fitting import StepSizes, looking, point, refuse_h5
 from gamix_keras.training.guard import StepGuard
 from gamix_keras.training.optimizer import PhaseOptimizer
 from gamix_keras.training.phase import Phase, Terms
@@ -199,6 +199,7 @@ class PhasedModel(_backend_steps(), keras.Model):
         self.must_look = True
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [StepSizes(), *_as_list(callbacks)]
+            point(callbacks, self.trackers)
         y = _with_weights(x, y, sample_weight)
         return super().fit(x, y, *args, callbacks=callbacks, sample_weight=sample_weight, **kwargs)
 
