@@ -137,13 +137,6 @@ class PhasedModel(_backend_steps(), keras.Model):
     def after_step(self) -> None:
         """Run at the end of each training step, within the compiled function: for what follows the weights."""
 
-    def fit(self, x: Any = None, *arguments: Any, **options: Any) -> keras.callbacks.History:
-        """Train by `keras.Model.fit`; batches of `tf.data` keep their order, without a warning about it."""
-        tf = sys.modules.get("tensorflow")
-        if tf is not None and isinstance(x, tf.data.Dataset):
-            options.setdefault("shuffle", False)
-        return super().fit(x, *arguments, **options)
-
     def compile(
         self,
         optimizer: str | keras.optimizers.Optimizer = "adam",
@@ -195,7 +188,13 @@ class PhasedModel(_backend_steps(), keras.Model):
     def fit(
         self, x: Any = None, y: Any = None, *args: Any, callbacks: Any = None, sample_weight: Any = None, **kwargs: Any
     ) -> keras.callbacks.History:
-        """Train as `keras.Model.fit` does; the first batch is looked at, and logs have the step sizes."""
+        """Train as `keras.Model.fit` does; the first batch is looked at, and logs have the step sizes.
+
+        Batches of `tf.data` keep their order, without a warning about it.
+        """
+        tf = sys.modules.get("tensorflow")
+        if tf is not None and isinstance(x, tf.data.Dataset):
+            kwargs.setdefault("shuffle", False)
         self.must_look = True
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [StepSizes(), *_as_list(callbacks)]
