@@ -46,7 +46,7 @@ def scope(count: int) -> AbstractContextManager[None]:
 
 
 def _processes() -> int:
-    return (replicas.process_index(keras.config.backend()) or replicas.ALONE).count
+    return (replicas.process_index(keras.config.backend()) or replicas.SINGLE).count
 
 
 def join() -> None:

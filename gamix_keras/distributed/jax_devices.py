@@ -58,7 +58,7 @@ def _is_cpu() -> bool:
 
 def join() -> None:
     """Connect to the other processes, if the environment names any; nothing may have been computed before."""
-    number, count = replicas.process_index("jax") or replicas.ALONE
+    number, count = replicas.process_index("jax") or replicas.SINGLE
     if count > 1 and not jax.distributed.is_initialized():
         address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         jax.distributed.initialize(address, count, number, shutdown_timeout_seconds=SHUTDOWN_SECONDS)
@@ -66,7 +66,7 @@ def join() -> None:
 
 def process_shard() -> replicas.ProcessIndex:
     """Return which process this is; JAX shards what each process reads over its own devices."""
-    return replicas.ProcessIndex(jax.process_index(), jax.process_count()) if _active[0] else replicas.ALONE
+    return replicas.ProcessIndex(jax.process_index(), jax.process_count()) if _active[0] else replicas.SINGLE
 
 
 @contextmanager

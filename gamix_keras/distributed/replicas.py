@@ -23,7 +23,7 @@ class ProcessIndex(NamedTuple):
     count: int
 
 
-ALONE = ProcessIndex(0, 1)
+SINGLE = ProcessIndex(0, 1)
 
 
 class Replicas(Protocol):
@@ -102,4 +102,4 @@ def _process_of_cluster() -> ProcessIndex | None:
 
 def is_worker(backend: str) -> bool:
     """Return whether this is one of several processes, and not the lead process."""
-    return (process_index(backend) or ALONE).index > 0
+    return (process_index(backend) or SINGLE).index > 0

@@ -49,7 +49,7 @@ def _strategy(devices: tuple[str, ...]) -> tf.distribute.Strategy:
 
 
 def _processes() -> int:
-    return (replicas.process_index("tensorflow") or replicas.ALONE).count
+    return (replicas.process_index("tensorflow") or replicas.SINGLE).count
 
 
 @functools.cache
@@ -65,7 +65,7 @@ def join() -> None:
 
 def process_shard() -> replicas.ProcessIndex:
     """Return which worker this is; if there is only one, the strategy shards whole batches itself."""
-    return (replicas.process_index("tensorflow") if _active[0] else None) or replicas.ALONE
+    return (replicas.process_index("tensorflow") if _active[0] else None) or replicas.SINGLE
 
 
 def replicated(variables: Sequence[keras.Variable]) -> AbstractContextManager[None]:

@@ -54,7 +54,7 @@ def join() -> None:
 
 def process_shard() -> replicas.ProcessIndex:
     """Return the rank of this process, and how many there are."""
-    return replicas.ProcessIndex(dist.get_rank(), dist.get_world_size()) if _active[0] else replicas.ALONE
+    return replicas.ProcessIndex(dist.get_rank(), dist.get_world_size()) if _active[0] else replicas.SINGLE
 
 
 def replicated(variables: Sequence[keras.Variable]) -> AbstractContextManager[None]:

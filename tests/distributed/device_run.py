@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-DEVICES, FILE, ALONE = int(sys.argv[1]), sys.argv[2], "alone" in sys.argv
+DEVICES, FILE, SEPARATE = int(sys.argv[1]), sys.argv[2], "alone" in sys.argv
 PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={max(1, DEVICES // PROCESSES)}"
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
@@ -54,7 +54,7 @@ def main():
         for variable in model.trainable_variables:
             variable.assign(variable + float(devices.process_shard().index))  # which `broadcast_model` must undo
         devices.broadcast_model(model)
-        if ALONE:
+        if SEPARATE:
             replicas.mean = lambda values: values
         batches = rows_of_process(images(STEPS * BATCH).reshape(STEPS, BATCH, 8, 8, 3))
         history = []
