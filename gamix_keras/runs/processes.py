@@ -20,7 +20,6 @@ from gamix_keras.callbacks import ResumedMetrics
 from gamix_keras.config import Config
 from gamix_keras.distributed import devices, replicas
 
-WORKER_CODE = "from gamix_keras.runs.processes import work; work()"
 WORKER_EXIT_SECONDS = 30
 
 
@@ -91,10 +90,10 @@ def started(count: int) -> Iterator[None]:
 
 def _start_worker(variables: dict[str, str]) -> subprocess.Popen:
     environment = {**os.environ, **variables, "KERAS_BACKEND": keras.config.backend()}
+    # The command that a user gives on each machine: its environment makes it a worker.
+    command = [sys.executable, "-m", "gamix_keras", "train", "--backend", keras.config.backend()]
     # In a session of its own: a Ctrl-C is for the lead process, which ends with a checkpoint.
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER_CODE], env=environment, stdin=subprocess.DEVNULL, start_new_session=True
-    )
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def _end(worker: subprocess.Popen, wait_seconds: float) -> None:
