@@ -125,7 +125,7 @@ def _of_images(networks: Networks) -> dict[str, Signature]:
             encode, pixels, "bytes 0...255 to the posterior", {"image": np.full((1, *shape), 128, "uint8")}
         ),
         "reconstruct_png": Signature(
-            reconstruct_png, picture, "PNG or JPEG files of any size to PNG files", {"image_bytes": one}
+            reconstruct_png, picture, "JPEG, PNG, BMP or GIF files of any size to PNG files", {"image_bytes": one}
         ),
         "interpolate_png": Signature(
             interpolate_png,
