@@ -22,6 +22,12 @@ def warn_once(text: str) -> None:
     _log.warning(text)
 
 
+def warn_if_black(name: str, brightest: int) -> None:
+    """Warn if no pixel of a source is brighter than 1 of 255, as in files of labels or of masks."""
+    if brightest <= 1:
+        warn_once(f"{name}: its images are black: no pixel is brighter than {brightest} of 255")
+
+
 def import_reader(module: str, package: str, source: str) -> ModuleType:
     """Import the library that reads a kind of file.
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from gamix_keras.config import UserError
-from gamix_keras.data.base import Options, Source
+from gamix_keras.data.base import Options, Source, warn_if_black
 from gamix_keras.data.decoding import THREADS, BrokenImage, decode_image, fit_images
 from gamix_keras.data.jpeg import plain_header
 from gamix_keras.data.tensorflow_images import has_tensorflow, jpeg_decoder
@@ -66,6 +66,7 @@ class EncodedSource(Source):
         self._report(_broken(dict(zip(looked_at, results, strict=True))), len(looked_at))
         self.keys = [key for key in self.keys if key not in self.skipped]
         super().check()
+        warn_if_black(self.name, max(int(image.max()) for image in results if not isinstance(image, BrokenImage)))
 
     def load(self, indices: np.ndarray) -> np.ndarray:
         """Return the images of `indices`; one that cannot be read is replaced by the next that can.

@@ -11,7 +11,7 @@ import numpy as np
 
 from gamix_keras.config import UserError
 from gamix_keras.data.arrays import READ_ERRORS, first_line
-from gamix_keras.data.base import Options, Source, warn_once
+from gamix_keras.data.base import Options, Source, warn_if_black
 from gamix_keras.data.decoding import THREADS, BrokenImage, fit_images
 from gamix_keras.data.pixels import with_channels
 from gamix_keras.data.store import FileStore, MemoryStore, Store, fits_in_memory
@@ -86,8 +86,7 @@ class StreamedSource(Source):
         self._check_broken(broken)
         for index in sorted(broken):
             store.put(np.array([index]), store.get(np.array([self._next_whole(index, broken)])))
-        if brightest <= 1:
-            warn_once(f"{self.name}: no pixel of its images is brighter than {brightest} of 255")
+        warn_if_black(self.name, brightest)
         return store
 
     def _fill(self, store: Store) -> tuple[dict[int, str], int]:

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from image_files import encoded, picture
+from PIL import Image
 
 from gamix_keras.config import UserError
 from gamix_keras.data import encoded as encoded_module
@@ -155,3 +156,12 @@ def test_no_folder_and_no_image(tmp_path):
             folder_splits(str(tmp_path / name), SMALL)
     with pytest.raises(UserError, match=r"expected images \(JPEG, .*found none"):
         folder_splits(str(tmp_path / "empty"), SMALL)["train"]()
+
+
+def test_files_of_zeros_and_ones_are_said_to_be_black(tmp_path, caplog):
+    for number in range(4):
+        mask = (np.random.default_rng(number).random((8, 8)) < 0.5).astype(np.uint8)
+        (tmp_path / f"{number}.png").write_bytes(encoded(Image.fromarray(mask), "PNG"))
+    with caplog.at_level(logging.WARNING):
+        open_source(str(tmp_path), image_size=8)
+    assert caplog.messages == [f"{tmp_path}: its images are black: no pixel is brighter than 1 of 255"]
