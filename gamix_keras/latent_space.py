@@ -110,7 +110,7 @@ def traverse(
         model: A trained VAE, or its `CompiledVAE`, which is faster.
         image: An image (H, W, C) in [-1, 1].
         dims: The latents d to move, each in [0, D).
-        deltas: The multiples of sigma.
+        deltas: Multiples of sigma.
 
     Returns:
         Images (len(dims), len(deltas), H, W, C).
@@ -138,8 +138,8 @@ def traverse_axes(
         model: A trained VAE, or its `CompiledVAE`, which is faster.
         image: An image (H, W, C) in [-1, 1].
         principal: The principal axes of the model's q(z), see `gamix_keras.samplers.principal_axes`.
-        axes: The numbers i of the axes, each in [0, D).
-        deltas: The multiples of the standard deviation.
+        axes: Numbers i of the axes, each in [0, D).
+        deltas: Multiples of the standard deviation.
 
     Returns:
         Images (len(axes), len(deltas), H, W, C).

@@ -53,7 +53,7 @@ class Settings:
         cache: Folder of the features of real images; `None` is `gamix_keras` in the user's cache folder.
 
     Raises:
-        UserError: For an unknown sampler or too small a count.
+        UserError: If a sampler is unknown or the count too small.
     """
 
     data: str | None = None
@@ -252,7 +252,7 @@ def _protocol(subject: Subject, extractor: metrics.FeatureExtractor, settings: S
 
 
 def _description(sampler: Sampler) -> str:
-    """Class and settings of a sampler, and the number of training images that it was fitted to, if any."""
+    """Return class and settings of a sampler, and the number of training images that it was fitted to, if any."""
     own = [f"{getattr(sampler, name)} {name}" for name in ("components", "covariance") if hasattr(sampler, name)]
     images = getattr(sampler, "images", None)
     fitted = [] if images is None else [f"fitted to {int(keras.ops.convert_to_numpy(images))} images"]

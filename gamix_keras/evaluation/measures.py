@@ -32,13 +32,13 @@ NO_NEIGHBOURS = (
 
 
 def read(source: data.Source) -> Iterator[np.ndarray]:
-    """Batches of the images of a source, in its order, the last one smaller."""
+    """Yield batches of the images of a source, in its order, the last one smaller."""
     reader = data.BatchReader(source, _BATCH, training=False, cache="none")
     return (data.to_unit_range(reader.batch(0, step)) for step in range(reader.steps))
 
 
 def generated(networks: CompiledVAE, sampler: Sampler, count: int, seed: int) -> Iterator[np.ndarray]:
-    """Batches of new images; more of them begin with fewer."""
+    """Yield batches of new images; more of them begin with fewer."""
     seeds = np.random.SeedSequence([seed, 1]).generate_state(-(-count // _BATCH))
     for start, own_seed in zip(range(0, count, _BATCH), seeds, strict=True):
         # Always a whole batch, so that nothing is compiled for the last one.
@@ -54,7 +54,7 @@ class OnePass:
         seed: Of what `statistics` keeps.
 
     Attributes:
-        statistics: Of the posteriors seen so far.
+        statistics: Statistics of the posteriors seen so far.
 
     Raises:
         UserError: If a posterior is not finite.
@@ -82,7 +82,7 @@ class OnePass:
 
 
 def reconstruction(scores: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Mean of each measure over images, and what 5, 50 and 95 percent of the images stay below."""
+    """Return the mean of each measure over images, and what 5, 50 and 95 percent of the images stay below."""
     levels = {"low": 0.05, "median": 0.5, "high": 0.95}
     spread = {n: {k: float(np.quantile(v, level)) for k, level in levels.items()} for n, v in scores.items()}
     return {**{name: float(values.mean(dtype="float64")) for name, values in scores.items()}, "quantiles": spread}
@@ -129,7 +129,7 @@ def smoothness(
 def generation(
     extractor: metrics.FeatureExtractor, real: metrics.FeatureStatistics, made: metrics.FeatureStatistics, seed: int
 ) -> dict[str, Any]:
-    """Distances of generated images from real ones, and nearest-neighbour scores.
+    """Measure the distances of generated images from real ones, and nearest-neighbour scores.
 
     Only the features of `inception` make the distances `FID` and `KID`; others name their extractor.
     """
@@ -176,7 +176,7 @@ def prior_mismatch(samplers: dict[str, Any], aggregate_kl: float) -> list[Findin
 
 
 def score_rows(result: dict[str, Any]) -> list[list[str]]:
-    """Distances and scores of the reconstructions and of each sampler as text: a row of names, then a row for each."""
+    """Return distances and scores of real images, reconstructions and each sampler as text, below a row of names."""
     # Older evaluations have no row of real images.
     floor = {"real images": result["real"]} if "real" in result else {}
     rows = {**floor, "reconstruction": result["reconstruction"], **result["samplers"]}

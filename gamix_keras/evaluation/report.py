@@ -125,7 +125,7 @@ def _samplers(run: Run, result: dict[str, Any] | None) -> Iterator[str]:
 
 
 def _pictures(run: Run, model: keras.Model) -> Iterator[str]:
-    """Reconstructions, variants and transitions of held-out images."""
+    """Show reconstructions, variants and transitions of held-out images."""
     try:
         source = assembly.open_source(run.config, "validation")
         images = data.to_unit_range(source.draw(_LOOKED_AT, run.config.seed))
@@ -154,7 +154,7 @@ def _best_sampler(run: Run, model: keras.Model) -> tuple[str, Sampler]:
 
 
 def _variants(run: Run, model: keras.Model, images: np.ndarray) -> str:
-    """One image moved along the axes in which q(z) is widest, so that each row shows what the data vary in."""
+    """Move one image along the axes in which q(z) is widest, so that each row shows what the data vary in."""
     if sampling.is_fitted(run, "gaussian"):
         axes, fitted_to = sampling.sampler_of(run, model, "gaussian").principal_axes(), "the training images"
     else:

@@ -14,7 +14,7 @@ _CHUNK = 512  # rows of a pairwise matrix held at once
 
 
 def _generator(seed: int) -> np.random.Generator:
-    """Random numbers of this module, independent of those the caller may have drawn with the same seed."""
+    """Return random numbers of this module, independent of those the caller may have drawn with the same seed."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
 
 
@@ -39,7 +39,7 @@ class MutualInformation(NamedTuple):
 
 
 def mutual_information(mean: np.ndarray, log_var: np.ndarray, seed: int = 0) -> MutualInformation:
-    """Mutual information between image and latent, (1/N) sum_i [log q(z_i|x_i) - log q(z_i)], z_i ~ q(z|x_i).
+    """Estimate the mutual information of image and latent, (1/N) sum_i [log q(z_i|x_i) - log q(z_i)], z_i ~ q(z|x_i).
 
     It is the part of the mean KL to the prior that is not KL(q(z) || prior) (Hoffman & Johnson 2016, "ELBO surgery").
     For the N given images as the whole population the estimate is unbiased up to one sample per image; for the
@@ -67,7 +67,7 @@ def mutual_information(mean: np.ndarray, log_var: np.ndarray, seed: int = 0) -> 
 
 
 def _posteriors(mean: np.ndarray, log_var: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both in float64, checked to be (N, D) with N >= 2; log-variances clamped as everywhere else."""
+    """Return both in float64, checked to be (N, D) with N >= 2; log-variances clamped as everywhere else."""
     mean, log_var = np.asarray(mean, dtype=np.float64), np.asarray(log_var, dtype=np.float64)
     if mean.ndim != 2 or mean.shape != log_var.shape or len(mean) < 2:
         raise ValueError(f"mean and log_var must be (N, D) with N >= 2; received {mean.shape} and {log_var.shape}")
@@ -116,7 +116,7 @@ def prior_discrepancy(
     permutations: int = 200,
     seed: int = 0,
 ) -> Discrepancy:
-    """MMD between z ~ q(z), one draw of each of `samples` posteriors, and as many draws of N(0, I).
+    """Return the MMD between z ~ q(z), one draw of each of `samples` posteriors, and as many draws of N(0, I).
 
     Args:
         mean: (N, D), N >= 2.
@@ -142,8 +142,9 @@ def prior_discrepancy(
 def maximum_mean_discrepancy(
     x: np.ndarray, y: np.ndarray, kernel: str = "imq", permutations: int = 200, seed: int = 0
 ) -> Discrepancy:
-    """Unbiased squared MMD of two sets of equal size, with a permutation p-value (Gretton et al. 2012, lemma 6).
+    """Return the unbiased squared MMD of two sets of equal size, with a permutation p-value.
 
+    The estimate is that of Gretton et al. 2012, "A kernel two-sample test", lemma 6.
     Kernels of the squared distance r, whose width is set by the prior and not by the data, so that values of
     different runs compare: imq = 2D / (2D + r) (Tolstikhin et al. 2018, "Wasserstein auto-encoders"),
     rbf = exp(-r / 2D); 2D is the mean of r between two draws of N(0, I).
@@ -194,7 +195,7 @@ def _gram(rows: np.ndarray, kernel: str) -> np.ndarray:
 
 
 def _signed_mmd(gram: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Squared MMD of each column of +-1 labels, (P,), equally many of each sign in every column."""
+    """Return the squared MMD of each column of +-1 labels, (P,), equally many of each sign in every column."""
     count = len(gram) // 2
     product = gram @ labels
     everything = gram.sum()

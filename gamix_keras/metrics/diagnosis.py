@@ -146,7 +146,7 @@ _HALF_DEAD = (
 
 
 def _unused(statistics: Statistics, size: int, thresholds: Thresholds) -> tuple[int, str]:
-    """How many dimensions carry nothing, and by which criterion."""
+    """Return how many dimensions carry nothing, and by which criterion."""
     variance = statistics.get("posterior_variance")
     if variance is not None:
         count = int((np.asarray(variance) > thresholds.superfluous_variance).sum())

@@ -36,7 +36,7 @@ Weights = dict[str, np.ndarray]
 
 
 def weights_path() -> Path:
-    """Path of the installed weights.
+    """Return the path of the installed weights.
 
     Raises:
         ValueError: If the package is not installed.
@@ -51,14 +51,14 @@ def weights_path() -> Path:
 
 
 def _fold(weights: Weights, convolution: str, norm: str) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel (out, in, height, width) and bias of a convolution with its batch normalisation multiplied in."""
+    """Return kernel (out, in, height, width) and bias of a convolution with its batch normalisation multiplied in."""
     scale = weights[f"{norm}.weight"] / np.sqrt(weights[f"{norm}.running_var"] + _EPSILON)
     kernel = weights[f"{convolution}.weight"] * scale[:, None, None, None]
     return kernel, weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
 
 
 class _Builder:
-    """Applies layers and sets their weights at once, from zeros: random ones would cost JAX a compilation per shape."""
+    """Apply layers and set their weights at once, from zeros: random ones would cost JAX a compilation per shape."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
@@ -131,7 +131,7 @@ def efficientnet_lite0(weights: Weights, size: int = DEFAULT_SIZE) -> keras.Mode
 
 
 def load_weights() -> Weights:
-    """State dict of the installed package.
+    """Return the state dict of the installed package.
 
     Raises:
         ValueError: If the package is not installed or its file is damaged.

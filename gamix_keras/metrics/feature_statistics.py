@@ -110,7 +110,7 @@ def _gathered(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def content_hash(batches: Iterable[Tensor]) -> str:
-    """SHA-256, in hexadecimal, of the images' 8-bit pixels and shapes, whatever the batches."""
+    """Return the SHA-256, in hexadecimal, of the images' 8-bit pixels and shapes, whatever the batches."""
     digest = hashlib.sha256()
     for batch in batches:
         for image in to_pixels(batch):
@@ -126,7 +126,7 @@ def cached_statistics(
     keep: int = DEFAULT_KEEP,
     seed: int = 0,
 ) -> FeatureStatistics:
-    """`extract_statistics` that remembers its result in a file named by the hash of images and protocol.
+    """Extract statistics once, and keep them in a file named by the hash of images and protocol.
 
     The images are read once to be hashed, which is quick, and a second time if the file is not there. A file that
     cannot be read is replaced. Files are written whole or not at all and hold plain arrays, no pickle.
@@ -189,7 +189,7 @@ def generation_scores(
     blocks: int = 10,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Every distance between generated and real images on one extractor's features, with its protocol.
+    """Compute every distance between generated and real images on one extractor's features, with its protocol.
 
     Args:
         extractor: The extractor of both statistics; it names the distances.

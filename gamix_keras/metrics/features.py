@@ -15,7 +15,7 @@ Tensor = Any
 
 
 def to_pixels(images: Tensor) -> np.ndarray:
-    """8-bit pixels of a batch.
+    """Return the 8-bit pixels of a batch.
 
     Args:
         images: (B, H, W, C), uint8, or float in [-1, 1] (clipped).
@@ -87,7 +87,7 @@ class FeatureExtractor:
         }
 
     def __call__(self, images: Tensor) -> np.ndarray:
-        """Features of a batch of any size.
+        """Return the features of a batch of any size.
 
         Args:
             images: (B, H, W, C), uint8, or float in [-1, 1]; grey images are repeated to three channels.
@@ -111,7 +111,7 @@ class FeatureExtractor:
         return np.repeat(pixels, self.channels, axis=-1)
 
     def _padded(self, pixels: np.ndarray) -> np.ndarray:
-        """Features of at most one batch; a short one is filled up, so that the network is compiled once."""
+        """Return the features of at most one batch; a short one is filled up, so that the network is compiled once."""
         count = len(pixels)
         filler = np.zeros((self.batch_size - count, *pixels.shape[1:]), np.uint8)
         features = np.asarray(self.network(np.concatenate([pixels, filler])), dtype=np.float32)
@@ -119,7 +119,7 @@ class FeatureExtractor:
 
 
 def resize_matrix(source: int, target: int) -> np.ndarray:
-    """Weights (target, source) of bilinear resizing along one axis, anti-aliased when it shrinks.
+    """Return the weights (target, source) of bilinear resizing along one axis, anti-aliased when it shrinks.
 
     Pixel centres at half-integers; a triangle filter as wide as the larger of the two pixels, each row summing to 1:
     what TensorFlow, JAX and Pillow do. One matrix makes all backends agree.
@@ -139,7 +139,7 @@ class _Prepare(keras.layers.Layer):
         self.size, self.scale = size, scale
 
     def call(self, pixels: Tensor) -> Tensor:
-        """Network input, (B, size, size, C)."""
+        """Return the network input, (B, size, size, C)."""
         if self.size:
             rows, columns = (ops.convert_to_tensor(resize_matrix(n, self.size)) for n in pixels.shape[1:3])
             pixels = ops.einsum("oh,bhwc->bowc", rows, pixels)
@@ -161,7 +161,7 @@ class KerasNetwork:
         self._pipelines: dict[tuple[int, ...], keras.Model] = {}
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Features (B, D) of pixels (B, H, W, C) in [0, 255]."""
+        """Return the features (B, D) of pixels (B, H, W, C) in [0, 255]."""
         shape = pixels.shape[1:]
         if shape not in self._pipelines:
             inputs = keras.Input(shape, dtype="float32")

@@ -19,7 +19,7 @@ _ROUNDING = 1e-12  # of expanded squares in float64, over the mean square of the
 def frechet_distance(
     mean_a: np.ndarray, covariance_a: np.ndarray, mean_b: np.ndarray, covariance_b: np.ndarray
 ) -> float:
-    """Squared Frechet (2-Wasserstein) distance between two Gaussians.
+    """Return the squared Frechet (2-Wasserstein) distance between two Gaussians.
 
     |m_a - m_b|^2 + tr(S_a + S_b) - 2 tr((S_a^1/2 S_b S_a^1/2)^1/2) (Dowson & Landau 1982; Heusel et al. 2017,
     "GANs trained by a two time-scale update rule", equation 6). With any factors S = F F' the last trace is the sum
@@ -55,7 +55,7 @@ def frechet_distance(
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
-    """Factor F, (D, R), with F F' = covariance of rank R: Cholesky with pivoting, which stops at rounding error."""
+    """Return F, (D, R), with F F' = covariance of rank R: Cholesky with pivoting, which stops at rounding error."""
     packed, pivots, rank, _ = linalg.lapack.dpstrf(covariance, lower=1)
     factor = np.empty_like(packed)
     factor[pivots - 1] = np.tril(packed)
@@ -63,12 +63,12 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
 
 
 def frechet_distance_of(real: FeatureMoments, fake: FeatureMoments) -> float:
-    """`frechet_distance` between two sets of streamed moments (sample covariances, as published numbers use)."""
+    """Return `frechet_distance` between two sets of streamed moments (sample covariances, as published numbers use)."""
     return frechet_distance(real.mean, real.covariance(), fake.mean, fake.covariance())
 
 
 def _feature_pair(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both arrays in float64, checked to be (N, D) and (M, D) with finite values."""
+    """Return both arrays in float64, checked to be (N, D) and (M, D) with finite values."""
     real, fake = np.asarray(real, dtype=np.float64), np.asarray(fake, dtype=np.float64)
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise ValueError(f"real and fake must be (N, D) and (M, D); received {real.shape} and {fake.shape}")
@@ -78,7 +78,7 @@ def _feature_pair(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def polynomial_mmd(real: np.ndarray, fake: np.ndarray) -> float:
-    """Unbiased squared maximum mean discrepancy under the kernel k(x, y) = (x'y / D + 1)^3.
+    """Return the unbiased squared maximum mean discrepancy under the kernel k(x, y) = (x'y / D + 1)^3.
 
     mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j) (Gretton et al. 2012, lemma 6;
     kernel of Binkowski et al. 2018, "Demystifying MMD GANs", section 4).
@@ -131,7 +131,7 @@ class KernelDistance(NamedTuple):
 def kernel_distance(
     real: np.ndarray, fake: np.ndarray, blocks: int = 10, confidence: float = 0.95, seed: int = 0
 ) -> KernelDistance:
-    """Polynomial-kernel MMD by disjoint random blocks, whose independence gives an honest interval.
+    """Return the polynomial-kernel MMD by disjoint random blocks, whose independence gives an honest interval.
 
     Each block is an unbiased estimate (`polynomial_mmd`), so their mean is one too; the interval is Student's on
     the blocks (the B-test of Zaremba, Gretton & Blaschko 2013). Random overlapping subsets, as usual for KID, give
@@ -188,7 +188,7 @@ class ManifoldScores(NamedTuple):
 
 
 def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, neighbours: int = 5) -> ManifoldScores:
-    """Precision, recall, density and coverage from k-nearest-neighbour balls.
+    """Return precision, recall, density and coverage from k-nearest-neighbour balls.
 
     The neighbourhood of an image is the open ball that reaches to its k-th nearest neighbour of the same set
     (precision, recall: Kynkaanniemi et al. 2019, "Improved precision and recall metric"; density, coverage: Naeem
@@ -237,13 +237,13 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, neighb
 
 
 def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(N, M) squared Euclidean distances between rows."""
+    """Return the (N, M) squared Euclidean distances between rows."""
     squares = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2.0 * (x @ y.T)
     return np.maximum(squares, 0.0)
 
 
 def _squared_radii(features: np.ndarray, neighbours: int) -> np.ndarray:
-    """Squared distance from every row to its k-th nearest other row."""
+    """Return the squared distance from every row to its k-th nearest other row."""
     radii = np.empty(len(features))
     for start in range(0, len(features), _CHUNK):
         rows = slice(start, min(start + _CHUNK, len(features)))

@@ -27,7 +27,7 @@ _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def _pair(images: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
-    """Both batches in float32."""
+    """Return both batches in float32."""
     images, reconstruction = ops.convert_to_tensor(images), ops.convert_to_tensor(reconstruction)
     if len(images.shape) != 4 or len(reconstruction.shape) != 4:
         raise ValueError(
@@ -44,7 +44,7 @@ def _unit_pair(images: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mean_absolute_error(images: Tensor, reconstruction: Tensor) -> Tensor:
-    """Mean of |x - y| over the pixels and channels of each image, on the [0, 1] scale.
+    """Return the mean of |x - y| over the pixels and channels of each image, on the [0, 1] scale.
 
     Args:
         images: (B, H, W, C) in [-1, 1].
@@ -59,7 +59,7 @@ def mean_absolute_error(images: Tensor, reconstruction: Tensor) -> Tensor:
 
 
 def mean_squared_error(images: Tensor, reconstruction: Tensor) -> Tensor:
-    """Mean of (x - y)^2 over the pixels and channels of each image, on the [0, 1] scale.
+    """Return the mean of (x - y)^2 over the pixels and channels of each image, on the [0, 1] scale.
 
     Args:
         images: (B, H, W, C) in [-1, 1].
@@ -115,7 +115,7 @@ def _gaussian_blur(maps: Tensor) -> Tensor:
 
 
 def _similarity_terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Means over positions of SSIM and of its contrast-structure factor, both (B, C), for x and y in [0, 1]."""
+    """Return the means over positions of SSIM and its contrast-structure factor, both (B, C), for x and y in [0, 1]."""
     # Second moments about the mean of each image: float32 loses less than it would on x^2 itself.
     centre_x, centre_y = (ops.mean(v, axis=(1, 2), keepdims=True) for v in (x, y))
     x, y = x - centre_x, y - centre_y
@@ -131,7 +131,7 @@ def _similarity_terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _require_window(images: Tensor) -> int:
-    """Shorter side of the images, which must hold the window."""
+    """Return the shorter side of the images, which must hold the window."""
     side = min(images.shape[1], images.shape[2])
     if side < _WINDOW_SIZE:
         raise ValueError(
@@ -171,7 +171,7 @@ def similarity_scales(side: int) -> int:
 
 
 def multiscale_structural_similarity(images: Tensor, reconstruction: Tensor) -> Tensor:
-    """Multi-scale SSIM: contrast-structure factors of every scale times the SSIM of the coarsest.
+    """Return the multi-scale SSIM: contrast-structure factors of every scale times the SSIM of the coarsest.
 
     MS-SSIM = prod_s cs_s^w_s, with SSIM in place of cs at the last scale, each scale the 2 x 2 mean of the one
     before, w = 0.0448, 0.2856, 0.3001, 0.2363, 0.1333, negative factors set to 0 (Wang, Simoncelli & Bovik 2003,
@@ -212,7 +212,7 @@ RECONSTRUCTION_MEASURES = {
 
 
 def reconstruction_scores(images: Tensor, reconstruction: Tensor) -> dict[str, np.ndarray]:
-    """Every measure of this module for each image of a batch; average over batches for a data set.
+    """Compute every measure of this module for each image of a batch; average over batches for a data set.
 
     Args:
         images: (B, H, W, C) in [-1, 1].

@@ -40,7 +40,7 @@ def log_weights(
     draws: int,
     seed: int = 0,
 ) -> np.ndarray:
-    """Log-weights log w_k of a batch of images, in float64; memory is that of one draw of each image.
+    """Return the log-weights log w_k of a batch of images, in float64; memory is that of one draw of each image.
 
     Args:
         mean: Posterior means, (B, D).
@@ -72,12 +72,12 @@ def log_weights(
 
 
 def importance_bound(weights: np.ndarray) -> ImportanceBound:
-    """Mean over images of log (1/K) sum_k w_k (Burda, Grosse & Salakhutdinov 2016, equation 8).
+    """Return the mean over images of log (1/K) sum_k w_k (Burda, Grosse & Salakhutdinov 2016, equation 8).
 
     It rises with K towards log p(x); K = 1 is the ELBO.
 
     Args:
-        weights: log-weights (N, K) of `log_weights`.
+        weights: Log-weights (N, K) of `log_weights`.
 
     Raises:
         ValueError: For another shape, or a value that is not finite.

@@ -69,7 +69,7 @@ class ActiveUnits(keras.metrics.Metric):
         self.count.assign(self.count + count)
 
     def variance(self) -> Tensor:
-        """Variance over images of the posterior mean of each dimension, (D,)."""
+        """Return the variance over images of the posterior mean of each dimension, (D,)."""
         return _safe_divide(self.squares, self.count)
 
     def result(self) -> Tensor:

@@ -24,7 +24,7 @@ HISTOGRAM_EDGES = np.append(np.linspace(0.0, 1.2, 49), np.inf)
 
 
 def effective_rank(singular_values: np.ndarray) -> float:
-    """exp(-sum_k p_k log p_k), p_k = s_k / sum s: how many directions the spectrum is spread over.
+    """Return exp(-sum_k p_k log p_k), p_k = s_k / sum s: how many directions the spectrum is spread over.
 
     Args:
         singular_values: (D,), >= 0.
@@ -46,7 +46,7 @@ def effective_rank(singular_values: np.ndarray) -> float:
 
 
 def _gaussian_kl(mean: np.ndarray, eigenvalues: np.ndarray) -> float:
-    """KL(N(m, S) || N(0, I)) in float64 from S's eigenvalues, floored inside the logarithm as in `gaussian`."""
+    """Return KL(N(m, S) || N(0, I)) in float64 from S's eigenvalues, floored inside the logarithm as in `gaussian`."""
     log_det = np.log(np.maximum(eigenvalues, 0.0) + gaussian.VARIANCE_EPSILON).sum()
     return float(0.5 * (eigenvalues.sum() + mean @ mean - len(mean) - log_det))
 
@@ -118,15 +118,15 @@ class LatentStatistics:
         return self._subset.rows[:, : self.latent_dim], self._subset.rows[:, self.latent_dim :]
 
     def kl_per_dimension(self) -> np.ndarray:
-        """Mean over images of KL(q(z_d|x) || N(0, 1)), (D,) nats."""
+        """Return the mean over images of KL(q(z_d|x) || N(0, 1)), (D,) nats."""
         return self._kl_sum / self._require(1)
 
     def mean_variance(self) -> np.ndarray:
-        """Variance over images of the posterior mean, population variance, (D,)."""
+        """Return the variance over images of the posterior mean, population variance, (D,)."""
         return np.diag(self.means.scatter) / self._require(1)
 
     def posterior_variance(self) -> np.ndarray:
-        """Mean over images of the posterior variance, (D,)."""
+        """Return the mean over images of the posterior variance, (D,)."""
         return self._variance_sum / self._require(1)
 
     def active_units(self, threshold: float = _ACTIVE_VARIANCE) -> int:
@@ -134,11 +134,11 @@ class LatentStatistics:
         return int((self.mean_variance() > threshold).sum())
 
     def covariance(self) -> np.ndarray:
-        """Covariance of q(z), Cov(mu) + diag E[sigma^2], (D, D)."""
+        """Return the covariance of q(z), Cov(mu) + diag E[sigma^2], (D, D)."""
         return self.means.scatter / self._require(1) + np.diag(self.posterior_variance())
 
     def aggregate_kl(self) -> dict[str, float]:
-        """KL of q(z), taken as one Gaussian, to the prior, in nats per image, by three estimates of its spread.
+        """Return the KL of q(z), as one Gaussian, to the prior in nats per image, by three estimates of its spread.
 
         Returns:
             means: variance Var(mu) only (what GAMIX minimises); total: Var(mu) + E[sigma^2], diagonal;
@@ -153,7 +153,7 @@ class LatentStatistics:
         }
 
     def spectrum(self) -> dict[str, np.ndarray]:
-        """Singular values, largest first, of the centred matrices of latents, each row divided by sqrt(N).
+        """Return the singular values, largest first, of the centred matrices of latents, each row divided by sqrt(N).
 
         Returns:
             samples: of z ~ q(z) (all 1 for the prior; Dai & Wipf 2019, section 5); means: of the posterior
@@ -163,7 +163,7 @@ class LatentStatistics:
         return {name: np.sqrt(np.maximum(np.linalg.eigvalsh(m)[::-1], 0.0)) for name, m in matrices.items()}
 
     def correlation(self) -> Correlation:
-        """Mean and largest |correlation| between different dimensions of z ~ q(z), in [0, 1]; 0 for D = 1."""
+        """Return mean and largest |correlation| between different dimensions of z ~ q(z), in [0, 1]; 0 for D = 1."""
         covariance = self.covariance()
         scale = np.sqrt(np.diag(covariance))
         values = np.abs(covariance / np.outer(scale, scale))[~np.eye(self.latent_dim, dtype=bool)]
@@ -194,7 +194,7 @@ class LatentStatistics:
         }
 
     def summary(self, permutations: int = 200) -> dict[str, Any]:
-        """Everything as plain numbers and lists, ready for JSON; same data and seed give the same result.
+        """Return everything as plain numbers and lists, ready for JSON; same data and seed give the same result.
 
         Args:
             permutations: Random relabellings behind the MMD's p-value.

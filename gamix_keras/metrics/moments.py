@@ -75,7 +75,7 @@ class FeatureMoments:
         self.count = total
 
     def covariance(self, ddof: int = 1) -> np.ndarray:
-        """Covariance, (D, D) float64: scatter / (count - ddof).
+        """Return the covariance, (D, D) float64: scatter / (count - ddof).
 
         Args:
             ddof: 1 for the sample covariance (that of published Frechet distances), 0 for the population's.

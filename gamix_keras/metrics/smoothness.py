@@ -25,7 +25,7 @@ class PathSmoothness(NamedTuple):
 
 
 def path_smoothness(features: np.ndarray) -> PathSmoothness:
-    """Path length in feature space over the straight-line distance between the ends.
+    """Return the path length in feature space over the straight-line distance between the ends.
 
     A walk between two codes that passes through images unlike either end is long; a decoder that jumps has a large
     largest step. Compare models with the same extractor, number of steps and pairs only: finer steps make longer paths.

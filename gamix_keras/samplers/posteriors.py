@@ -124,8 +124,8 @@ def _refuse_non_finite(name: str, values: np.ndarray) -> None:
     bad = ~np.isfinite(values)
     rows, dims = np.flatnonzero(bad.any(axis=1)), np.flatnonzero(bad.any(axis=0))
     if len(rows):
-        where = f"images: {len(rows)} of {len(values)}, first {rows[0]}; latents: {len(dims)}, first {dims[0]}"
-        raise ValueError(f"latents: expected finite numbers, got NaN or infinity in {name} ({where}).")
+        place = f"images: {len(rows)} of {len(values)}, first {rows[0]}; latents: {len(dims)}, first {dims[0]}"
+        raise ValueError(f"latents: expected finite numbers, got NaN or infinity in {name} ({place}).")
 
 
 def draw_latents(mean: np.ndarray, log_var: np.ndarray | None, seed: int | None = None) -> np.ndarray:
