@@ -19,8 +19,12 @@ def looking(model: keras.Model, function: Callable) -> Callable:
         if model.must_look:
             model.must_look = False
             batch, arguments = model.peek(*arguments)
-            if batch is not None:
-                model.look_at(batch)
+            try:
+                if batch is not None:
+                    model.look_at(batch)
+            except ValueError:
+                model.give_back(*arguments)
+                raise
         return function(*arguments)
 
     train.looks = True

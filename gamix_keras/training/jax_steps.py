@@ -40,15 +40,20 @@ class JaxSteps:
         here = all(getattr(part, "is_fully_addressable", True) for part in jax.tree.leaves(first))
         return first if here else None, (state, itertools.chain([first], batches))
 
+    def give_back(self, state: State, *_: Any) -> None:
+        """Give the variables their values back before a step that is not made: Keras has taken them into the state."""
+        for variables, values in zip(self._groups(), state, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+
+    def _groups(self) -> tuple[list[keras.Variable], ...]:
+        """Return the variables in the order of a training state."""
+        slots = self.optimizer.variables
+        return self.trainable_variables, self.non_trainable_variables, slots, self.metrics_variables
+
     def train_step(self, state: State, data: Any) -> tuple[dict[str, Any], State]:
         """Minimise each phase once on a batch and return the logs so far in the epoch, and the new state."""
-        groups = (
-            self.trainable_variables,
-            self.non_trainable_variables,
-            self.optimizer.variables,
-            self.metrics_variables,
-        )
-        store = _Store(groups, state)
+        store = _Store(self._groups(), state)
         batch, before = self.unpack(data), store.of(self._undone_variables)
         updates = self.differentiate(batch, store)
         if self.guarding:

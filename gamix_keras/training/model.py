@@ -1,6 +1,7 @@
 """The base of every trainable model: it declares phases, and the backend's step walks them."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from types import MappingProxyType
@@ -199,8 +200,18 @@ class PhasedModel(_backend_steps(), keras.Model):
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [StepSizes(), *_as_list(callbacks)]
             point(callbacks, self.trackers)
+        self._warn_of_freezing()
         y = _with_weights(x, y, sample_weight)
         return super().fit(x, y, *args, callbacks=callbacks, sample_weight=sample_weight, **kwargs)
+
+    def _warn_of_freezing(self) -> None:
+        compiled = {id(variable) for part in self._compiled_variables.values() for variable in part}
+        if self.compiled and compiled != {id(v) for phase in self.phases() for v in phase.variables}:
+            warnings.warn(
+                "fit: a layer's `trainable` state has changed since compile(); it takes effect at the next compile()",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, sample_weight: Any = None, **kwargs: Any) -> Any:
         """Evaluate as `keras.Model.evaluate` does."""

@@ -247,7 +247,7 @@ def test_frozen_after_compile_trains_on_until_the_next_compile():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(images(8), verbose=0)
-    assert any("`trainable` state has changed" in str(warning.message) for warning in caught)
+    assert any("`trainable` state has changed since compile()" in str(warning.message) for warning in caught)
     assert all(np.any(old != numpy(v)) for old, v in zip(before, model.encoder.weights, strict=True))
     compiled(model)
     before = [numpy(v).copy() for v in model.encoder.weights]
