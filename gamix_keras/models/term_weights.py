@@ -76,7 +76,7 @@ class TermWeights(keras.layers.Layer):
 
     def changed(self) -> dict[str, float]:
         """Return the weights that differ by now from what the constructor was given."""
-        values = {name: float(ops.convert_to_numpy(devices.own(v))) for name, v in self._by_name.items()}
+        values = {name: float(ops.convert_to_numpy(devices.local_part(v))) for name, v in self._by_name.items()}
         return {name: value for name, value in values.items() if value != float(np.float32(self._given[name]))}
 
     def assign(self, values: Mapping[str, float]) -> None:

@@ -38,7 +38,7 @@ def pass_noise(start: Tensor | int, shape: tuple, seed: int = SEED) -> Tensor:
     columns = ops.arange(size, dtype="int32")[None]
     radius, angle = (_uniform(_mixed(rows ^ _mixed(columns + stream))) for stream in _STREAMS)
     noise = ops.sqrt(-2.0 * ops.log(radius)) * ops.cos(2.0 * math.pi * angle)
-    return replicas.part(noise)
+    return replicas.shard(noise)
 
 
 def _mixed(bits: Tensor) -> Tensor:
