@@ -90,6 +90,9 @@ def test_bad_data_is_one_line_and_leaves_nothing(cli, tmp_path, monkeypatch, arg
 def test_what_a_run_was_started_with_stays(cli, trained):
     code, _, err = cli("train", "--resume", "--out", trained, "--set", "model.width=8")
     assert (code, err) == (2, "gamix-keras: model.width: expected 4, as the run was started with, got 8\n")
+    code, _, err = cli("train", "--resume", "--out", trained, "--set", "second_stage.width=8")
+    assert code == 2
+    assert "second_stage.width: expected second_stage.epochs, without which it does nothing" in err
     code, _, err = cli("train", "--resume", "--out", trained, "--preset", "paper-256")
     assert code == 2
     assert "--preset: expected faces-quick" in err
