@@ -66,6 +66,7 @@ class AverageDistance(keras.layers.Layer):
 
     def call(self, distance: Tensor, training: bool = False) -> Tensor:
         """Return the batch's own distance in training, else the average, or the batch's before any training step."""
+        distance = ops.convert_to_tensor(distance, dtype="float32")
         average, weight = ops.convert_to_tensor(self.average), ops.convert_to_tensor(self.weight)
         if not training:
             return ops.where(weight > 0.0, average, distance)

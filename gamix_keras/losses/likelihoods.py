@@ -36,6 +36,7 @@ def soft_floor(log_scale: Tensor, floor: float = LOG_SCALE_FLOOR) -> Tensor:
 
 def absolute(x: Tensor) -> Tensor:
     """Return |x|, with slope 0 at 0 on every backend; `ops.abs` has slope 1 there on JAX."""
+    x = ops.convert_to_tensor(x)
     return x * ops.stop_gradient(ops.sign(x))
 
 

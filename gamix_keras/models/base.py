@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from gamix_keras import gaussian
-from gamix_keras.layers import GaussianSampling, LearnedLogScale
+from gamix_keras.layers import AverageDistance, GaussianSampling, LearnedLogScale
 from gamix_keras.layers.ema import MovingAverage
 from gamix_keras.losses import StandardKL
 from gamix_keras.metrics import ActiveUnits, PeakSignalToNoise
@@ -77,6 +77,7 @@ class ImageVAE(PhasedModel):
         self.seed = drawn_seed() if seed is None else seed
         self.sampler = GaussianSampling(self.seed, name="sampler")
         self.log_scale = LearnedLogScale(name="log_scale") if likelihood.scale == "learned" else None
+        self.average_distance = AverageDistance(name="average_distance") if likelihood.scale == "optimal" else None
         self.ema_decay, self.ema_start = ema_decay, ema_start
         self.ema = None if ema_decay is None else MovingAverage(ema_decay, ema_start, name="ema")
         self.kl = self.standard_kl = StandardKL()
@@ -184,6 +185,8 @@ class ImageVAE(PhasedModel):
             self.sampler.build(latent, latent)
         if self.log_scale is not None and not self.log_scale.built:
             self.log_scale.build(())
+        if self.average_distance is not None and not self.average_distance.built:
+            self.average_distance.build(())
         if self.ema is not None and not self.ema.built:
             self.ema.build([tuple(variable.shape) for variable in self.averaged_variables])
 
@@ -250,11 +253,25 @@ class ImageVAE(PhasedModel):
             return mean, log_var, self.sampler(mean, log_var, training=True)
         return mean, log_var, mean + ops.exp(0.5 * log_var) * pass_noise(batch.start, ops.shape(mean))
 
-    def negative_log_likelihood(self, images: Tensor, output: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Return the reconstruction term of a decoder's output: nats per image, mean over the batch."""
-        if self.log_scale is None:
-            return self.likelihood(images, output, sample_weight=weights)
-        return self.likelihood(images, (output, self.log_scale(output)), sample_weight=weights)
+    def negative_log_likelihood(
+        self, images: Tensor, output: Tensor, weights: Tensor | None = None, training: bool | None = None
+    ) -> Tensor:
+        """Return the reconstruction term of a decoder's output: nats per image, mean over the batch.
+
+        Args:
+            images: Images, (B, H, W, C).
+            output: What the decoder returns.
+            weights: None, or the weight of each image, (B,).
+            training: For an optimal scale: True takes that of the batch and moves the running average, False takes the
+                average, None takes that of the batch and moves nothing.
+        """
+        if self.log_scale is not None:
+            output = (output, self.log_scale(output))
+        elif self.average_distance is not None and training is not None:
+            distance = self.likelihood.mean_distance(images, output)
+            distance = self.average_distance(distance, training=training)
+            output = (output, self.likelihood.optimal_log_scale(distance))
+        return self.likelihood(images, output, sample_weight=weights)
 
     def common_terms(
         self, batch: Batch, posterior: tuple[Tensor, Tensor, Tensor], training: bool, output: Tensor | None = None
@@ -266,7 +283,7 @@ class ImageVAE(PhasedModel):
         mean, log_var, z = posterior
         output = self.decoder(z, training=training) if output is None else output
         added = self.added_losses(self.encoder, self.decoder)
-        reconstruction = self.negative_log_likelihood(batch.targets, output, batch.weights)
+        reconstruction = self.negative_log_likelihood(batch.targets, output, batch.weights, training)
         standard = self.standard_kl(mean, log_var, sample_weight=batch.weights)
         kl = self.kl(mean, log_var) if self.kl.free_bits else standard
         shown = self.likelihood.image(output if training else self.decoder(mean, training=False))

@@ -3,10 +3,10 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from gamix_keras.distributed import replicas
 from gamix_keras.losses import StandardKL
+from gamix_keras.losses.likelihoods import absolute
 from gamix_keras.models.base import ImageVAE, Tensor
 from gamix_keras.models.pass_terms import PassFreeBits, PassImages
 from gamix_keras.models.term_weights import checked_weight
@@ -79,7 +79,7 @@ class VAE(ImageVAE):
         """Return the loss that is made of terms."""
         excess = terms["kl"]
         if self.capacity is not None:
-            excess = ops.abs(replicas.mean(excess) - self.term_weights["capacity"])
+            excess = absolute(replicas.mean(excess) - self.term_weights["capacity"])
         return terms["reconstruction"] + self.term_weights["kl"] * excess + terms.get("regularisation", 0.0)
 
     def get_config(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import pytest
 from harness import LATENT, SHAPE, compiled, decoder, encoder, gamix, images, numpy, round_trip, vae
 
 from gamix_keras.losses import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
+from gamix_keras.losses.likelihoods import soft_floor
 from gamix_keras.models import GAMIXVAE, VAE
 from gamix_keras.training import Batch
 
@@ -163,3 +164,20 @@ def test_capacity_pulls_the_kl_to_its_target_from_both_sides():
     assert _terms(model)["loss"] == pytest.approx(terms["reconstruction"], rel=1e-5)
     with pytest.raises(ValueError, match="capacity: expected a finite number >= 0, got -1"):
         vae(capacity=-1.0)
+
+
+@pytest.mark.parametrize("likelihood", [LaplaceNLL, GaussianNLL])
+def test_validation_with_an_optimal_scale_is_a_bound_whatever_the_batches(likelihood):
+    model = compiled(vae(likelihood("optimal")))
+    model.fit(X, batch_size=8, epochs=2, verbose=0)
+    average = model.average_distance(keras.ops.zeros(()))
+    scale = float(np.exp(numpy(soft_floor(model.likelihood.optimal_log_scale(average)))))
+    output = np.repeat(X[:1], 16, 0)
+    expected = float(likelihood(scale)(X, output))
+    one_by_one = [float(model.negative_log_likelihood(X[i : i + 1], output[:1], training=False)) for i in range(16)]
+    assert float(model.negative_log_likelihood(X, output, training=False)) == pytest.approx(expected, rel=1e-4)
+    assert np.mean(one_by_one) == pytest.approx(expected, rel=1e-4)
+    best = float(likelihood("optimal")(X, output))
+    assert float(model.negative_log_likelihood(X, output)) == pytest.approx(best, rel=1e-5)
+    whole, single = (model.evaluate(X, batch_size=size, verbose=0, return_dict=True) for size in (16, 1))
+    assert single["reconstruction"] == pytest.approx(whole["reconstruction"], rel=1e-3)
