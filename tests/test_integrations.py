@@ -23,7 +23,7 @@ class FakeHub:
         self.folder = folder
         self.asked = []
 
-    def HfApi(self, **_):  # noqa: N802
+    def HfApi(self, **_):
         return self
 
     def create_repo(self, name, **_):
