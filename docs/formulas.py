@@ -8,7 +8,7 @@ from typing import Any
 
 from latex2mathml.converter import convert
 
-_BLOCK = re.compile(r"^``math\n(.+?)\n``$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```math\n(.+?)\n```$", re.MULTILINE | re.DOTALL)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
