@@ -89,6 +89,7 @@ def _fit(pixels: tf.Tensor, height: int, width: int) -> tf.Tensor:
     rows, columns = tf.shape(pixels)[0], tf.shape(pixels)[1]
     is_wide = rows * width <= columns * height
     box = tf.where(is_wide, [rows, rows * width // height], [columns * height // width, columns])
+    box = tf.maximum(box, 1)
     top, left = (rows - box[0]) // 2, (columns - box[1]) // 2
     images = tf.cast(pixels, tf.float32)[None]
     images = _resized(images, tf.stack([rows, width]), [1, width / box[1]], [0, -left * width / box[1]])

@@ -35,7 +35,7 @@ def exif(orientation):
 
 
 def served(data, size, channels):
-    images = from_files(tf.constant([data]), (size, size, channels)).numpy()
+    images = from_files(tf.constant([data]), Options(size, channels).image_shape).numpy()
     return np.rint((images[0] + 1) * 127.5).astype(int)
 
 
@@ -85,6 +85,12 @@ def test_formats(tmp_path, form, mode, options, channels):
 def test_sizes(tmp_path, shape, size):
     for form in ("JPEG", "PNG"):
         check_same(tmp_path, written(tmp_path / "a", scene(*shape), form), size, 3)
+
+
+@pytest.mark.parametrize("size", [(16, 24), (40, 12)])
+def test_images_that_are_not_square(tmp_path, size):
+    for form in ("JPEG", "PNG"):
+        check_same(tmp_path, written(tmp_path / "a", scene(), form, exif=exif(6)), size, 3)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
