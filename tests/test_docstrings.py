@@ -19,5 +19,5 @@ def test_there_are_examples():
 def test_examples_of(module):
     said = []
     for test in doctest.DocTestFinder().find(import_module(module)):
-        doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=said.append)
+        doctest.DocTestRunner(verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=said.append)
     assert not said, "".join(said)

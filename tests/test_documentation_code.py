@@ -56,7 +56,7 @@ def _smaller(page, text):
 def _check(text, names, page):
     test = doctest.DocTestParser().get_doctest(text, names, page, None, None)
     said = []
-    doctest.DocTestRunner(optionflags=FLAGS).run(test, out=said.append, clear_globs=False)
+    doctest.DocTestRunner(verbose=False, optionflags=FLAGS).run(test, out=said.append, clear_globs=False)
     names.update(test.globs)
     assert not said, "".join(said)
 
