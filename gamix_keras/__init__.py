@@ -1,10 +1,13 @@
 """Image VAEs in Keras 3 on TensorFlow, JAX and PyTorch.
 
-Public names load on first use, so `import gamix_keras` imports neither Keras nor a backend.
+Public names load on first use, so `import gamix_keras` imports neither Keras nor a backend. Files of models load by
+`keras.saving.load_model` all the same, see `gamix_keras.registration`.
 """
 
 from importlib import import_module
 from typing import Any
+
+from gamix_keras.registration import register
 
 __version__ = "0.1.0"
 
@@ -49,3 +52,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_PUBLIC})
+
+
+register()
