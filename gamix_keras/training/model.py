@@ -263,7 +263,9 @@ class PhasedModel(_backend_steps(), keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The trackers of the terms, the guard's count of steps, and the metrics given to `compile`."""
-        return [*super().metrics, *self._compiled_metrics.values()]
+        # Keras's own tracker of a loss, which no step here feeds, would put a second `loss` into every list of names.
+        known = [metric for metric in super().metrics if metric is not self._loss_tracker]
+        return [*known, *self._compiled_metrics.values()]
 
     @property
     def metrics_names(self) -> list[str]:

@@ -92,6 +92,7 @@ def test_metrics_are_those_of_images_against_reconstructions(tmp_path):
 
 def test_metrics_names_are_the_names_of_what_evaluate_returns():
     model = compiled(gamix())
+    assert len(set(model.metrics_names)) == len(model.metrics_names)
     named = dict(zip(model.metrics_names, model.evaluate(X, verbose=0), strict=True))
     assert named == pytest.approx(model.evaluate(X, verbose=0, return_dict=True))
 
