@@ -51,7 +51,7 @@ class TrainedModel:
             return "trained on: unknown, for a single file was loaded"
         source = self.config.data.source
         drawn = f" ({self.config.data.count:,} drawn)" if source == "faces" else ""
-        return f"trained on: {source}{drawn}, {self.epochs} epochs"
+        return f"trained on: {source}{drawn}, to epoch {self.epochs}"
 
     def _drawing(self) -> str:
         name = next(name for name, kind in SAMPLERS.items() if type(self.sampler) is kind)

@@ -120,7 +120,7 @@ def test_a_model_is_printed_in_three_lines(run, tmp_path):
     weights = sum(int(np.prod(variable.shape)) for variable in loaded.model.weights)
     assert str(loaded).splitlines() == [
         f"GAMIXVAE: images 16 x 16 x 3, 3 latents, {weights:,} weights",
-        "trained on: faces (24 drawn), 1 epochs",
+        "trained on: faces (24 drawn), to epoch 1",
         "sampler: prior, FD-efflite0 12.3",
     ]
     loaded.model.save(tmp_path / "one.keras")

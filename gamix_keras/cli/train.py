@@ -139,7 +139,7 @@ def _train(run: runs.Run, verbose: str) -> None:
             _fit(prepared, verbose)
     outcome = session.outcome(run)
     if "val_psnr" in outcome.row:
-        print(f"held-out PSNR: {outcome.row['val_psnr']:.2f} dB after {outcome.row['epoch']} epochs")
+        print(f"held-out PSNR: {outcome.row['val_psnr']:.2f} dB after epoch {outcome.row['epoch']}")
     print(f"picture: {outcome.picture} (originals, reconstructions, samples)")
 
 

@@ -34,7 +34,11 @@ class DataConfig:
     flip: bool = setting(True, "mirror training images at random")
     cache: str = setting("auto", "where decoded images are kept", choices=CACHES, resumable=True)
     max_broken: float = setting(
-        0.05, "share of unreadable files that is skipped by name", low=0, high=1, resumable=True
+        0.05,
+        "share of unreadable files that is skipped by name, and one at least; 0: none",
+        low=0,
+        high=1,
+        resumable=True,
     )
 
     @property

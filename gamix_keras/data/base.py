@@ -70,6 +70,13 @@ class Options:
         if not 0 <= self.max_broken <= 1:
             raise UserError(f"max_broken: expected 0 to 1, got {self.max_broken}")
 
+    def most_broken(self, count: int) -> float:
+        """Return how many of `count` images may be broken: the share `max_broken`, and one anyway unless that is 0.
+
+        A split for validation is small, and one broken file in it is no reason to stop.
+        """
+        return max(1.0, self.max_broken * count + 1e-9) if self.max_broken else 0.0
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of every image."""

@@ -154,7 +154,7 @@ class EncodedSource(Source):
             self.skipped[key] = reasons[key]
             if len(self.skipped) <= _NAMED:
                 _log.warning("skipped %s: %s", self._label(key), reasons[key])
-        if len(self.skipped) > self._options.max_broken * looked_at + 1e-9:
+        if len(self.skipped) > self._options.most_broken(looked_at):
             raise self._failed(self._too_many(looked_at))
 
     def _too_many(self, looked_at: int) -> str:

@@ -67,7 +67,7 @@ def open_source(
         seed: Seed of the drawn faces; it has no effect on other sources.
         count: At most this many training images, and this times `validation_fraction` validation images: those
             with the lowest hashes, so a larger number adds to a smaller one. For drawn faces, how many are drawn.
-        max_broken: Share of unreadable files up to which they are named and skipped.
+        max_broken: Share of unreadable files up to which they are named and skipped: at least one, or none if it is 0.
 
     Raises:
         UserError: Names the source and what is wrong with it or with an argument.

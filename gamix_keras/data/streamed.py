@@ -124,7 +124,7 @@ class StreamedSource(Source):
             self.skipped[self.keys[index]] = reason
             if len(self.skipped) <= _NAMED:
                 _log.warning("skipped %s: %s", self.keys[index], reason)
-        if len(broken) > self._options.max_broken * len(self) + 1e-9 or len(broken) == len(self):
+        if len(broken) > self._options.most_broken(len(self)) or len(broken) == len(self):
             named = ", ".join(f"{key} ({reason})" for key, reason in list(self.skipped.items())[:3])
             raise self._failed(
                 f"data source {self.name}: expected at most max_broken = {self._options.max_broken:g} of the images "

@@ -215,8 +215,14 @@ class ImageVAE(PhasedModel):
         shape = tuple(batch.images.shape[1:])
         if len(shape) != 3:
             hint = "; add the channel axis: images[..., None]" if len(shape) == 2 else ""
-            raise ValueError(f"images: expected (B, H, W, C), got (B, {', '.join(map(str, shape))}){hint}")
+            raise ValueError(f"images: expected (B, H, W, C), got (B, {self._shown(shape)}){hint}")
+        if any(None not in sides and sides[0] != sides[1] for sides in zip(shape, self.image_shape, strict=True)):
+            raise ValueError(f"images: expected (B, {self._shown(self.image_shape)}), got (B, {self._shown(shape)})")
         return batch
+
+    @staticmethod
+    def _shown(shape: tuple[int | None, ...]) -> str:
+        return ", ".join(map(str, shape))
 
     def look_at(self, data: Any) -> None:
         """Judge the pixels of a fit's first batch, see `check_pixels`."""

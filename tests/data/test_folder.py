@@ -55,6 +55,14 @@ def test_three_broken_among_a_hundred_are_named_and_left_out(make_folder, caplog
         assert sum(name in record.getMessage() for record in caplog.records) == 1
 
 
+def test_one_broken_file_of_a_small_split_is_skipped_unless_none_may_be(make_folder):
+    source = opened(make_folder(8, broken=(3,)))
+    source.check()
+    assert len(source) == 7
+    with pytest.raises(UserError, match="got 1 of 8"):
+        opened(make_folder(8, broken=(3,), name="strict"), Options(8, max_broken=0.0)).check()
+
+
 def test_too_many_broken_are_one_error_with_names(make_folder):
     source = opened(make_folder(100, broken=range(0, 60, 10)))
     with pytest.raises(UserError, match=r"max_broken = 0\.05 .* got 6 of 100: 0000\.jpg \(Truncated") as error:

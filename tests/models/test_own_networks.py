@@ -119,6 +119,7 @@ def test_the_old_format_is_refused_before_anything_is_written(tmp_path):
         (X * 127.5 + 127.5, "expected values in .-1, 1., got"),
         (np.where(np.arange(8)[:, None, None, None] == 3, np.nan, X), "expected finite values"),
         (X[..., 0], "add the channel axis"),
+        (X[:, :4], r"expected \(B, 8, 8, 3\), got \(B, 4, 8, 3\)"),
     ],
 )
 def test_pixels_of_another_range_or_form_are_refused(bad, message):
