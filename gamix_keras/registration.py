@@ -8,7 +8,6 @@ imports the room of its class when a file asks for it.
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
@@ -126,8 +125,11 @@ def _enter() -> None:
             table.setdefault(f"gamix_keras>{name}", Deferred(room, f"gamix_keras>{name}"))
 
 
-class _KerasFinder(MetaPathFinder):
-    """Finds Keras as usual, once, and enters the stand-ins after its import."""
+class _KerasFinder:
+    """Finds Keras as usual, once, and enters the stand-ins after its import.
+
+    It is a `MetaPathFinder` but for the base class, whose module takes longer to import than this package.
+    """
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
