@@ -98,7 +98,7 @@ def test_a_broken_upload_is_told_and_changes_nothing(open_page):
     changes(panel, press(sliders[0], "End"))
     upload(panel, "Upload image", BROKEN)
     complaint = panel.get_by_role("alert")
-    sync_api.expect(complaint).to_contain_text("cannot be read as an image: not a JPEG, PNG, WebP, GIF or BMP image")
+    sync_api.expect(complaint).to_contain_text("cannot be read as an image: not an image that can be read (JPEG, PNG,")
     changes(panel, press(sliders[1], "Home"))
     changes(panel, press(sliders[2], "Home"))
     sync_api.expect(panel).to_contain_text("axis 1 +3.0, axis 2 -3.0, axis 3 -3.0")
