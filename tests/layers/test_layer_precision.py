@@ -104,10 +104,9 @@ for kind in (Conv2D, Conv2DTranspose):
 """
 
 
+@pytest.mark.backend_free  # it runs TensorFlow in a process of its own; oneDNN is no choice elsewhere
 @pytest.mark.parametrize("onednn", ["0", "1"])
 def test_a_sum_of_ones_is_their_number_with_and_without_onednn(onednn):
-    if backend() != "tensorflow":
-        pytest.skip("oneDNN is a choice on TensorFlow alone")
     environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn, "KERAS_BACKEND": "tensorflow"}
     ran = subprocess.run([sys.executable, "-c", _ONES], env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines() == ["bfloat16 16384.0 16384.0"] * 2
