@@ -1,11 +1,14 @@
 """`gamix-keras COMMAND`: finds the command, and turns errors into one line and an exit code.
 
-Exit codes: 0; 2 for a mistake of the user; 1 for a failure; 130 when interrupted. Modules of commands import
-Keras inside their functions only, so that `--help` is quick and the backend can still be chosen.
+Exit codes: 0; 2 for a mistake of the user; 1 for a failure; 130 when interrupted; 141 if what read the output has
+gone. Modules of commands import Keras inside their functions only, so that `--help` is quick and the backend can still
+be chosen.
 """
 
 import argparse
 import io
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -66,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = build_parser().parse_args(argv)
         args.run(args)
+        print(end="", flush=True)
+    except BrokenPipeError:
+        return _leave_closed_pipe()
     except KeyboardInterrupt as stop:
         return _say(str(stop) or "interrupted", 130)
     except Exception as error:
@@ -75,6 +81,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         warnings.formatwarning = formatwarning
     return 0
+
+
+def _leave_closed_pipe() -> int:
+    """Return the exit code of a command whose reader has gone, as in `gamix-keras presets | head -1`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more when it exits
+    return 128 + signal.SIGPIPE
 
 
 def _format_warning(message: Warning | str, *_where: object) -> str:

@@ -3,6 +3,7 @@
   gamix-keras train
   gamix-keras train --preset celeba64-light --data folder:PATH --out runs/mine
   gamix-keras train --resume --out runs/mine --set training.epochs=40
+  gamix-keras train --minutes 60
 
 `gamix-keras presets NAME` lists the keys for --set.
 """
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from gamix_keras import runs
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import whole_number
+from gamix_keras.cli.options import positive_number, whole_number
 from gamix_keras.config import (
     BACKENDS,
     PRECISIONS,
@@ -48,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change settings")
     parser.add_argument("--resume", action="store_true", help="go on with a finished or interrupted run")
     parser.add_argument("--restart", metavar="RUN", help="train a run's configuration anew, in a directory of its own")
+    parser.add_argument(
+        "--minutes", metavar="M", type=positive_number, help="train for about M minutes: a trial sets training.epochs"
+    )
     parser.add_argument("--verbose", action="store_true", help="show every metric of each epoch")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
 
@@ -85,7 +89,7 @@ def _new_run(args: argparse.Namespace) -> runs.Run:
     if args.restart:
         return _restarted_run(args)
     preset = load_preset(args.preset or DEFAULT_PRESET)
-    config = preset.config.updated(_overrides(args))
+    config = _timed(preset.config.updated(_overrides(args)), args)
     check_read(config, _overrides(args))
     return runs.Run.create(args.out or runs.new_path(preset.name), config, preset.name)
 
@@ -94,13 +98,29 @@ def _restarted_run(args: argparse.Namespace) -> runs.Run:
     if args.resume or args.preset:
         raise UserError("--restart: expected neither --resume nor --preset with it, got one of them")
     started = runs.Run.open(args.restart)
-    config = started.config.updated(_overrides(args))
+    config = _timed(started.config.updated(_overrides(args)), args)
     check_read(config, _overrides(args))
     path = args.out or runs.new_path(started.preset or Path(args.restart).resolve().name)
     return runs.Run.create(path, config, started.preset)
 
 
+def _timed(config: Config, args: argparse.Namespace) -> Config:
+    """Return the configuration with as many epochs as fit into the minutes, if any were given."""
+    if args.minutes is None:
+        return config
+    if "training.epochs" in _overrides(args):
+        raise UserError("--minutes: expected no training.epochs with it, which it sets, got both")
+    environment.prepare(config.backend)
+    from gamix_keras.runs import duration
+
+    epochs = duration.epochs_in(args.minutes, config)
+    print(f"about {args.minutes:g} minutes: training.epochs={epochs}")
+    return config.updated({"training.epochs": epochs})
+
+
 def _resumed_run(args: argparse.Namespace) -> runs.Run:
+    if args.minutes is not None:
+        raise UserError("--minutes: expected a new run, got --resume, which goes on to training.epochs")
     path = args.out or runs.newest_path(args.preset or DEFAULT_PRESET)
     previous = runs.Run.open(path)
     if args.preset and args.preset != previous.preset:

@@ -37,6 +37,17 @@ def test_the_package_runs_as_a_module():
     assert (done.returncode, done.stdout) == (0, f"gamix-keras {__version__}\n")
 
 
+@backend_free
+def test_a_reader_that_has_gone_is_no_failure():
+    """As in `gamix-keras presets | head -1`."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "gamix_keras", "presets"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 MISTAKES = {
     "": "COMMAND",
     "trian": "invalid choice: 'trian'",

@@ -182,3 +182,25 @@ def test_a_run_can_be_trained_anew_in_another_directory(cli, trained, tmp_path):
     assert code == 2 and "holds a run already" in err
     code, _, err = cli("train", "--restart", trained, "--resume")
     assert code == 2 and "--restart: expected neither --resume nor --preset" in err
+
+
+def test_minutes_set_the_number_of_epochs(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("gamix_keras.runs.duration.epochs_in", lambda minutes, config: round(2 * minutes))
+    settings = [setting for setting in ASSIGNMENTS if not setting.startswith("training.epochs")]
+    code, out, _ = cli("train", "--dry-run", "--minutes", "3.5", "--set", *settings)
+    assert code == 0
+    assert out.startswith("about 3.5 minutes: training.epochs=7\n")
+    assert '"epochs": 7' in out
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--set", "training.epochs=2"], "--minutes: expected no training.epochs with it, which it sets, got both"),
+        (["--resume"], "--minutes: expected a new run, got --resume"),
+    ],
+)
+def test_minutes_and_a_number_of_epochs_exclude_each_other(cli, options, error):
+    code, _, err = cli("train", "--minutes", "3", *options)
+    assert code == 2
+    assert error in err
