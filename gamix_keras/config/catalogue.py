@@ -141,6 +141,7 @@ NETWORKS: dict[str, Network] = {
         "convnet.ConvEncoder",
         "convnet.ConvDecoder",
         settings=("width", "stages", "max_width", "norm"),
+        decoder_settings={"tail": "tail"},
         size=_stages,
         width=(_number(4),),
     ),

@@ -57,6 +57,9 @@ class ModelConfig:
     width: int = setting(32, "channels of the first convolution; of a token, or of a dense layer", low=1, high=8192)
     stages: int = setting(4, "halvings of the resolution", low=1, high=10)
     max_width: int = setting(256, "most channels of any layer", low=1, high=8192)
+    tail: int | None = setting(
+        None, "channels of the decoder at full resolution; none: width / 4, max_width / 4 at most", low=1, high=8192
+    )
     norm: str = setting("none", "normalisation", choices=("none", "group", "batch"))
     encoder_blocks: int = setting(2, "residual blocks before each halving", low=1, high=100)
     decoder_blocks: int = setting(1, "residual blocks before each doubling", low=1, high=100)

@@ -4,7 +4,8 @@ Encoder: 3x3 convolutions of stride 2, the channels doubling while the map is ha
 2x2 pixels, then a 3x3 convolution, which sees all neighbours alike. The four channels that become neighbouring pixels
 start out equal (`PhaseAligned`) and go on answering alike to a flat map (`EqualPhases`): free to differ, they leave a
 lattice on the image, which a critic strengthens.
-Only a quarter of the first convolution's channels live at full resolution, which would take a CPU the most time.
+Only a quarter of the first convolution's channels live at full resolution, where they take a CPU the most time, unless
+`tail` asks for more: the last convolution paints edges and hair with no more than these.
 """
 
 from collections.abc import Sequence
@@ -90,9 +91,12 @@ class ConvDecoder(Network):
         latent_dim: D.
         width: Channels at half the resolution, a multiple of 4; each lower one doubles them.
         stages: Doublings of the resolution; None means from a map of 4 pixels or a little more.
-        max_width: Most channels of any layer, a multiple of 4.
+        max_width: Most channels of any layer but the last that `tail` sets, a multiple of 4.
         norm: "none", "group" or "batch", after all layers but the last.
         groups: Most groups of each group normalisation.
+        tail: Channels at full resolution, which the last convolution sees: 4 tail channels stand before the last
+            `DepthToSpace`, whatever the width. None means a quarter of what stands there otherwise: width / 4, and at
+            most max_width / 4.
         pixel_scale: Output (B, H, W, 2C): location, then log-scale of each pixel.
         dtype: Policy of the layers; the output is float32.
 
@@ -109,6 +113,7 @@ class ConvDecoder(Network):
         max_width: int = 256,
         norm: str = "none",
         groups: int = 8,
+        tail: int | None = None,
         pixel_scale: bool = False,
         dtype: Any = None,
         name: str = "decoder",
@@ -118,7 +123,7 @@ class ConvDecoder(Network):
         check_positive(latent_dim=latent_dim, width=width, max_width=max_width, groups=groups)
         _check_multiple_of_4(width=width, max_width=max_width)
         policy = keras.dtype_policies.get(dtype)
-        widths = _widths(width, max_width, resolve_stages(shape, stages))[::-1]
+        widths = _decoder_widths(width, max_width, resolve_stages(shape, stages), tail)
         height, across = shape[0] >> len(widths), shape[1] >> len(widths)
         z = keras.Input((latent_dim,), name="z")
         x = Dense(height * across * widths[0], dtype=policy, name="dense")(z)
@@ -148,6 +153,7 @@ class ConvDecoder(Network):
             "max_width": max_width,
             "norm": norm,
             "groups": groups,
+            "tail": tail,
             "pixel_scale": pixel_scale,
         }
         super().__init__(z, x, arguments, policy, name=name, **kwargs)
@@ -162,6 +168,15 @@ def _check_multiple_of_4(**values: int) -> None:
 def _widths(width: int, max_width: int, stages: int) -> list[int]:
     """Return the channels from the highest resolution to the lowest."""
     return [min(width << stage, max_width) for stage in range(stages)]
+
+
+def _decoder_widths(width: int, max_width: int, stages: int, tail: int | None) -> list[int]:
+    """Return the channels before each `DepthToSpace`, from the lowest resolution on."""
+    widths = _widths(width, max_width, stages)[::-1]
+    if tail is None:
+        return widths
+    check_positive(tail=tail)
+    return [*widths[:-1], 4 * tail]
 
 
 def _activated(x: Tensor, norm: str, groups: int, dtype: Any, index: int) -> Tensor:

@@ -29,6 +29,25 @@ def test_a_quarter_of_the_channels_at_full_resolution():
     assert max(layer.output.shape[-1] for layer in ConvDecoder((64, 64, 3), 8, max_width=64).layers[2:]) == 64
 
 
+@pytest.mark.backend_free
+def test_a_tail_is_the_channels_at_full_resolution():
+    decoder = ConvDecoder((64, 64, 3), 8, width=24, tail=16)
+    shapes = [layer.output.shape[1:] for layer in decoder.layers if layer.name.startswith(("conv", "pixels"))]
+    assert shapes == [(8, 8, 96), (16, 16, 48), (32, 32, 64), (64, 64, 16)]
+    assert decoder.get_layer("location").kernel.shape == (3, 3, 16, 3)
+    assert ConvDecoder((8, 8, 3), 4, width=8, stages=1, tail=5).get_layer("pixels").output.shape[-1] == 5
+
+
+@pytest.mark.backend_free
+def test_without_a_tail_the_decoder_is_that_of_older_files():
+    decoder = ConvDecoder((16, 16, 3), 3, width=8)
+    written = {name: value for name, value in decoder.get_config().items() if name != "tail"}
+    shapes = [weight.shape for weight in decoder.weights]
+    assert [weight.shape for weight in ConvDecoder.from_config(written).weights] == shapes
+    assert [weight.shape for weight in ConvDecoder((16, 16, 3), 3, width=8, tail=2).weights] == shapes
+    assert ConvDecoder.from_config(ConvDecoder((16, 16, 3), 3, width=8, tail=4).get_config()).arguments["tail"] == 4
+
+
 def test_a_trained_decoder_lays_no_lattice_over_what_is_flat():
     decoder = ConvDecoder((32, 32, 3), 3, width=8, stages=2)
     fill(decoder)
@@ -73,6 +92,12 @@ def test_batch_normalisation_on_request_uses_the_batch():
 def test_decoder_rearranges_multiples_of_4(arguments, name):
     with pytest.raises(ValueError, match=f"{name}: expected a multiple of 4, got"):
         ConvDecoder((16, 16, 3), 4, **arguments)
+
+
+@pytest.mark.backend_free
+def test_a_tail_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="tail: expected a positive integer, got 0"):
+        ConvDecoder((16, 16, 3), 4, tail=0)
 
 
 @pytest.mark.backend_free
