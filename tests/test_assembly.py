@@ -146,6 +146,14 @@ def test_both_step_sizes_are_halved_and_what_the_guard_lowered_stays_until_then(
     assert np.allclose(rates, [[0.8, 0.2], [0.8, 0.2], [0.4, 0.1], [0.1, 0.025], [0.2, 0.05]])
 
 
+def test_the_schedule_moves_both_step_sizes_over_all_epochs():
+    assert "StepSizeSchedule" not in callbacks()
+    scheduled = callbacks(training__schedule="one_cycle", training__epochs=7)["StepSizeSchedule"]
+    assert (scheduled.peaks, scheduled.epochs) == ({"autoencoder": 1e-3, "critic": 1e-4}, 7)
+    alone = callbacks(training__schedule="cosine", model__critic=False)["StepSizeSchedule"]
+    assert (alone.schedule, alone.peaks) == ("cosine", {"autoencoder": 1e-3})
+
+
 def test_precision_is_that_of_the_networks():
     model = assembly.build_model(tiny(training__precision="mixed_bfloat16"))
     policies = {network.dtype_policy.name for network in (model.encoder, model.decoder, model.critic)}

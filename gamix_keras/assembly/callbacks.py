@@ -17,6 +17,7 @@ from gamix_keras.callbacks import (
     SampleGrid,
     Schedule,
     StepSizeHalving,
+    StepSizeSchedule,
     TensorBoard,
     WeightSchedule,
 )
@@ -29,12 +30,20 @@ WARMED = {"global_weight": "global", "beta": "kl", "capacity": "capacity"}
 WAKING_STEPS = 200
 
 
-def build_callbacks(config: Config, data: Data, folder: Path | None) -> list[keras.callbacks.Callback]:
-    """Build the callbacks that a configuration asks for; pictures of the shown images go to `folder`, if any."""
+def build_callbacks(config: Config, data: Data, folder: Path | None, begun: int = 0) -> list[keras.callbacks.Callback]:
+    """Build the callbacks that a configuration asks for.
+
+    Args:
+        config: The configuration, with steps in place of shares of the training.
+        data: The data to train on.
+        folder: Where pictures of the shown images go; None for nowhere.
+        begun: Steps of the first epoch to train that are done already.
+    """
     pictures = SampleGrid(data.shown, folder, config.training.sample_every, config.seed)
     average = [EMAWeights()] if config.training.ema_decay is not None else []
     return [
         *_halving(config.training.learning_rate, config.training.halve_every),
+        *_scheduled(config, begun),
         *_warmup(config, data.steps),
         *_late_critic(config, data.steps),
         *average,
@@ -76,6 +85,15 @@ def build_second_stage_callbacks(config: Config) -> list[keras.callbacks.Callbac
 
 def _halving(rate: float, every: int) -> list[keras.callbacks.Callback]:
     return [StepSizeHalving(rate, every)] if every else []
+
+
+def _scheduled(config: Config, begun: int) -> list[keras.callbacks.Callback]:
+    training = config.training
+    if training.schedule == "constant":
+        return []
+    critic = {"critic": training.critic_learning_rate} if config.has_critic else {}
+    peaks = {"autoencoder": training.learning_rate, **critic}
+    return [StepSizeSchedule(training.schedule, peaks, training.epochs, begun)]
 
 
 def _warmup(config: Config, steps: int) -> list[WeightSchedule]:

@@ -7,7 +7,7 @@ from gamix_keras.callbacks.history import EpochCheckpoint, EpochHistory, Resumed
 from gamix_keras.callbacks.progress import TerminalProgress
 from gamix_keras.callbacks.sample_grid import SampleGrid
 from gamix_keras.callbacks.schedules import Schedule, WeightSchedule
-from gamix_keras.callbacks.step_size import StepSizeHalving
+from gamix_keras.callbacks.step_size import StepSizeHalving, StepSizeSchedule, step_size_factor
 from gamix_keras.callbacks.tensorboard import TensorBoard
 
 __all__ = [
@@ -21,7 +21,9 @@ __all__ = [
     "Schedule",
     "StepCheckpoint",
     "StepSizeHalving",
+    "StepSizeSchedule",
     "TensorBoard",
     "TerminalProgress",
     "WeightSchedule",
+    "step_size_factor",
 ]

@@ -104,9 +104,7 @@ class NumericGuard(keras.callbacks.Callback):
 
     @staticmethod
     def _lower(model: keras.Model) -> str:
-        rate = float(model.optimizer.learning_rate) * LOWERING
-        model.optimizer.learning_rate = rate
-        return f", learning rate now {rate:.3g}"
+        return f", learning rate now {model.lower_rates(LOWERING):.3g}"
 
     def _diagnosis(self) -> str:
         first, last = self.found[0], self.found[-1]

@@ -16,7 +16,9 @@ def check_together(config: Config) -> None:
     Raises:
         UserError: For the first contradiction; it names one setting, what it should be and why.
     """
-    for check in (_image_size, _channels, _width, _scale, _likelihood, _latents, _moments, _critic, _jit, _devices):
+    networks = (_image_size, _channels, _width)
+    terms = (_scale, _likelihood, _latents, _moments, _critic)
+    for check in (*networks, *terms, _schedule, _jit, _devices):
         check(config)
 
 
@@ -119,6 +121,12 @@ def _batch_moments(config: Config) -> None:
 def _critic(config: Config) -> None:
     if config.model.critic_spectral_norm and config.model.critic_norm != "none":
         _refuse("model.critic_norm", "none with model.critic_spectral_norm, which it would undo", config)
+
+
+def _schedule(config: Config) -> None:
+    schedule = config.training.schedule
+    if schedule != "constant" and config.training.halve_every:
+        _refuse("training.halve_every", f"0 with training.schedule={schedule}, which sets the step size itself", config)
 
 
 def _jit(config: Config) -> None:

@@ -13,6 +13,7 @@ WARMUPS = ("linear", "cosine", "cyclical")
 BEST = ("val_loss", "val_reconstruction", "val_elbo", "val_psnr")
 FULL = ("stop", "pause")
 GUARDS = ("skip", "lower", "off")
+SCHEDULES = ("constant", "cosine", "one_cycle")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 _CRITIC = Condition("model.critic")
@@ -118,6 +119,12 @@ class TrainingConfig:
     batch_size: int = setting(64, "images of a step", low=1, high=65536)
     learning_rate: float = setting(1e-3, "Adam step size of the autoencoder", above=0)
     critic_learning_rate: float = setting(1e-4, "Adam step size of the critic", above=0, needs=_CRITIC)
+    schedule: str = setting(
+        "constant",
+        "both step sizes over the training; one_cycle: up for 15 %, then down to 0.001",
+        choices=SCHEDULES,
+        resumable=SCHEDULES[1:],
+    )
     halve_every: int = setting(0, "epochs between two halvings of both step sizes; 0: none", low=0, high=1000000)
     beta_1: float = setting(0.5, "first-moment decay of both Adams", low=0, below=1)
     clip_norm: float | None = setting(None, "clip the norm of the whole gradient to this", above=0)

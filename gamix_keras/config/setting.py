@@ -62,7 +62,7 @@ def setting(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    resumable: bool = False,
+    resumable: bool | tuple[Value, ...] = False,
     needs: Condition | None = None,
     share: bool = False,
     sides: bool = False,
@@ -77,7 +77,7 @@ def setting(
         high: Inclusive upper bound of a number.
         above: Exclusive lower bound of a number.
         below: Exclusive upper bound of a number.
-        resumable: Whether it may change when a run is resumed.
+        resumable: Whether it may change when a run is resumed, or the values that it may then take.
         needs: Without which it does nothing; what the rows of `catalogue` say need not be said again.
         sides: Whether a text is HEIGHTxWIDTH, two whole numbers within the bounds.
         share: Whether a number below 1 is a share of the whole training, and any other a number of steps.

@@ -97,6 +97,7 @@ def broadcast_model(model: keras.Model) -> None:
         # A copy, because PyTorch warns of arrays that cannot be written to.
         variable.assign(np.frombuffer(received, value.dtype, value.size, start).reshape(value.shape).copy())
         start += value.nbytes
+    model.rate_scale = broadcast(model.rate_scale)
 
 
 def local_part(variable: keras.Variable) -> Any:  # a variable of Keras or of TensorFlow

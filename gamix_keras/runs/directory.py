@@ -138,13 +138,14 @@ class Run(Stage):
         """
         for key, value in values.items():
             recorded = self.config.get(key)
-            if value != recorded and not self._may_change(key):
+            if value != recorded and not self._may_change(key, value):
                 raise UserError(f"{key}: expected {recorded}, as the run was started with, got {value}")
         return replace(self, config=self.config.updated(values))
 
-    def _may_change(self, key: str) -> bool:
+    def _may_change(self, key: str, value: Value) -> bool:
         to_come = key.startswith("second_stage.") and not self.second_stage.latest_checkpoint().exists
-        return to_come or settings()[key].metadata["resumable"]
+        resumable = settings()[key].metadata["resumable"]
+        return to_come or (value in resumable if isinstance(resumable, tuple) else resumable)
 
     def planned(self, steps: int) -> "Run":
         """Return this run with its shares of the training in steps, so that more epochs do not move them.

@@ -127,6 +127,6 @@ def _train(values: dict, planned_epochs: int | None, *progress: int) -> None:
         model = assembly.build_model(config)
         devices.broadcast_model(model)
         # Pictures are drawn here too: what one JAX process computes, all must.
-        callbacks = assembly.build_callbacks(config.in_steps(data.steps, planned_epochs), data, None)
+        callbacks = assembly.build_callbacks(config.in_steps(data.steps, planned_epochs), data, None, progress[1])
         callbacks += assembly.build_guard(config, data, lambda row: None, progress[1])
         fit_epochs(config, data, model, progress, callbacks)

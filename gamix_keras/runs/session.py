@@ -185,7 +185,7 @@ def _callbacks(
     return [
         EpochHistory(record),
         *shown,
-        *assembly.build_callbacks(run.scheduled, session.data, run.samples),
+        *assembly.build_callbacks(run.scheduled, session.data, run.samples, session.step),
         *guards,
         *assembly.build_tensorboard(run.config, run.tensorboard, run.samples),
         StepCheckpoint(save, every, minutes, session.step, stopping),

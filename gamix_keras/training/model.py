@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from gamix_keras.distributed import devices
@@ -23,7 +24,8 @@ _STEPS = {
     "jax": ("gamix_keras.training.jax_steps", "JaxSteps"),
     "torch": ("gamix_keras.training.torch_steps", "TorchSteps"),
 }
-_FURTHER = ("seed_", "metric_")
+_RATE_SCALE = "rate_scale"
+_FURTHER = ("seed_", "metric_", _RATE_SCALE)
 
 
 def _backend_steps() -> type:
@@ -53,6 +55,7 @@ class PhasedModel(_backend_steps(), keras.Model):
         self.trackers: dict[str, keras.metrics.Metric] = {}
         self.step_guard = StepGuard()
         self.guarding = False
+        self.rate_scale = 1.0
         self.must_look = False
         # Keras would track what it finds in a plain dict, and would refuse to once the model is built.
         self._compiled_metrics = MappingProxyType({})
@@ -75,6 +78,15 @@ class PhasedModel(_backend_steps(), keras.Model):
     def phase_optimizer(self, name: str) -> keras.optimizers.Optimizer:
         """Return the optimizer of a phase: a member of the composite, or the only one there is."""
         return self.optimizer[name] if isinstance(self.optimizer, PhaseOptimizer) else self.optimizer
+
+    def lower_rates(self, factor: float) -> float:
+        """Multiply the step sizes by a factor and return that of the first phase.
+
+        It is for good: `rate_scale`, the product of the factors, is saved with the model, and schedules keep to it.
+        """
+        self.rate_scale *= factor
+        self.optimizer.learning_rate = float(ops.convert_to_numpy(self.optimizer.learning_rate)) * factor
+        return float(ops.convert_to_numpy(self.optimizer.learning_rate))
 
     @property
     def steps_done(self) -> int:
@@ -301,10 +313,12 @@ class PhasedModel(_backend_steps(), keras.Model):
         return sum(ops.sum(ops.cast(loss, "float32")) for loss in losses) if losses else None
 
     def save_own_variables(self, store: Any) -> None:
-        """Store what Keras leaves out and exact resuming needs: random generators, and metrics within an epoch."""
+        """Store what Keras leaves out and exact resuming needs: generators, metrics within an epoch, lowered rates."""
         super().save_own_variables(store)
         for name, variable in self._further_states().items():
             store[name] = ops.convert_to_numpy(devices.local_part(variable))
+        if self.rate_scale != 1.0:
+            store[_RATE_SCALE] = np.array(self.rate_scale)
 
     def load_own_variables(self, store: Any) -> None:
         """Restore what `save_own_variables` stored; files written without these states load too."""
@@ -315,6 +329,7 @@ class PhasedModel(_backend_steps(), keras.Model):
         for name, variable in further.items():
             if name in store.keys():
                 devices.local_part(variable).assign(store[name])
+        self.rate_scale = float(np.asarray(store[_RATE_SCALE])) if _RATE_SCALE in store.keys() else 1.0
 
     def _without_old_settings(self, values: list[Any]) -> list[Any]:
         """Files of early versions have the weights of terms first among the model's own variables."""

@@ -99,6 +99,7 @@ TOGETHER = {
     "loss.likelihood=bernoulli loss.mae_weight=9": "loss.mae_weight: expected none, for it sets a scale",
     "loss.likelihood=discretised_logistic loss.scale=optimal": "loss.scale: expected a number, learned or per_pixel",
     "model.name=vae loss.group_size=5": "loss.group_size: expected a divisor of model.latent_dim = 128, got 5",
+    "training.schedule=cosine training.halve_every=3": "training.halve_every: expected 0 with training.schedule=cosine",
     "backend=torch training.jit=true": "training.jit: expected auto or false on torch",
     "model.critic_spectral_norm=true": "model.critic_norm: expected none with model.critic_spectral_norm",
 }

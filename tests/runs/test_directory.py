@@ -179,6 +179,9 @@ def test_only_some_settings_may_change_on_resuming(run):
     assert len(json.loads((run.path / "config.json").read_text())["sessions"]) == 2
     with pytest.raises(UserError, match="model.width: expected 8, as the run was started with, got 16"):
         run.changed({"model.width": 16})
+    decaying = run.changed({"training.schedule": "cosine"})
+    with pytest.raises(UserError, match="training.schedule: expected cosine, as the run was started with, got const"):
+        decaying.changed({"training.schedule": "constant"})
 
 
 @backend_free

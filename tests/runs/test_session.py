@@ -11,14 +11,14 @@ import pytest
 from harness import numpy, state
 from tiny import TINY
 
-from gamix_keras.callbacks import SampleGrid
+from gamix_keras.callbacks import SampleGrid, step_size_factor
 from gamix_keras.config import Config, UserError
 from gamix_keras.files import DiskFull
 from gamix_keras.interrupts import Stopped
 from gamix_keras.models import TwoStageVAE
 from gamix_keras.runs import Run, Stage, session
 
-THREE_EPOCHS = {**TINY, "training.epochs": 3, "training.collapse_monitor": False}
+THREE_EPOCHS = {**TINY, "training.epochs": 3, "training.schedule": "one_cycle", "training.collapse_monitor": False}
 SECOND_STAGE = {"epochs": 4, "batch_size": 8, "width": 8, "depth": 1, "checkpoint_every": 1, "halve_every": 3}
 TWO_STAGES = {**TINY, "model.name": "vae", **{f"second_stage.{name}": value for name, value in SECOND_STAGE.items()}}
 
@@ -199,6 +199,7 @@ def test_a_step_left_out_before_the_cut_changes_nothing(tmp_path, monkeypatch, a
     """A NaN in step 1 of epoch 2, killed at the checkpoint after step 2: to the bit as in one go, and told once."""
     changes = {"training.epochs": 2, "training.checkpoint_steps": 1, "training.checkpoint_minutes": None}
     changes |= {"training.ema_decay": 0.8, "loss.momentum": 0.9, "training.numeric_guard": action}
+    changes |= {"training.schedule": "cosine"}
     config = Config().updated({**TINY, **changes, "training.collapse_monitor": False})
     runs = [Run.create(tmp_path / name, config) for name in ("whole", "parts")]
     fit_poisoned(runs[0], 3)
@@ -324,3 +325,7 @@ def test_a_run_can_be_given_a_second_stage_and_a_longer_first_drops_it(whole, tm
     longer = Run.open(run.path).changed({"training.epochs": 4, "second_stage.epochs": 0})
     session.train(longer, verbose=0)
     assert (longer.latest_checkpoint().epoch, longer.second_stage.path.exists()) == (4, False)
+    # The rates of a run of four epochs: they have risen again.
+    expected = [step_size_factor("one_cycle", share) for share in (2 / 9, 5 / 9, 8 / 9, 11 / 12)]
+    for name, peak in (("learning_rate", 1e-3), ("critic_learning_rate", 1e-4)):
+        assert [row[name] for row in longer.history()] == pytest.approx([peak * factor for factor in expected])
