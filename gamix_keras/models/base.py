@@ -14,7 +14,7 @@ from gamix_keras.layers import AverageDistance, GaussianSampling, LearnedLogScal
 from gamix_keras.layers.ema import MovingAverage
 from gamix_keras.losses import StandardKL
 from gamix_keras.metrics import ActiveUnits, PeakSignalToNoise
-from gamix_keras.models.networks import check_decoder, check_encoder, functional
+from gamix_keras.models.networks import functional_pair
 from gamix_keras.models.pixels import check_pixels
 from gamix_keras.models.term_weights import TermWeights
 from gamix_keras.training import Batch, OptionalMean, PhasedModel, Terms
@@ -39,7 +39,8 @@ class ImageVAE(PhasedModel):
     `regularisation` (of the critic, which minimises it in its own phase, as `critic_regularisation`).
 
     Args:
-        encoder: Maps images to [mean, log_var], each (B, D).
+        encoder: Maps images to [mean, log_var], each (B, D). A subclassed network need not be functional: one that was
+            never called is built to fit the other, if that one was.
         decoder: Maps latents (B, D) to the location of the likelihood, (B, H, W, C), or (B, H, W, 2C) if it also gives
             a scale per pixel.
         likelihood: Reconstruction term, a class of `gamix_keras.losses`.
@@ -69,10 +70,7 @@ class ImageVAE(PhasedModel):
         owner = type(self).__name__
         if not isinstance(likelihood, keras.losses.Loss):
             raise ValueError(f"{owner}: likelihood: expected one of gamix_keras.losses, got {likelihood!r}")
-        self.encoder = functional(f"{owner}: encoder", encoder)
-        self.decoder = functional(f"{owner}: decoder", decoder)
-        check_encoder(f"{owner}: encoder", self.encoder)
-        check_decoder(f"{owner}: decoder", self.decoder)
+        self.encoder, self.decoder = functional_pair(owner, encoder, decoder, _channel_factor(likelihood))
         self.likelihood = likelihood
         self.seed = drawn_seed() if seed is None else seed
         self.sampler = GaussianSampling(self.seed, name="sampler")
@@ -309,8 +307,7 @@ class ImageVAE(PhasedModel):
 
     def _check_shapes(self) -> None:
         outputs = self.decoder.output_shape[1:]
-        factor = 2 if self.likelihood.scale == "per_pixel" else 1
-        expected = (*self.image_shape[:2], factor * self.image_shape[2])
+        expected = (*self.image_shape[:2], _channel_factor(self.likelihood) * self.image_shape[2])
         if tuple(outputs) != expected:
             raise ValueError(f"{type(self).__name__}: decoder: expected output {expected}, got {tuple(outputs)}.")
         latent = self.encoder.output_shape[0][-1]
@@ -343,6 +340,10 @@ def rebuilt_parts(config: dict[str, Any], custom_objects: Any = None) -> dict[st
     restore = keras.saving.deserialize_keras_object
     is_part = lambda value: isinstance(value, dict) and "class_name" in value  # noqa: E731
     return {k: restore(v, custom_objects=custom_objects) if is_part(v) else v for k, v in config.items()}
+
+
+def _channel_factor(likelihood: keras.losses.Loss) -> int:
+    return 2 if likelihood.scale == "per_pixel" else 1
 
 
 def _tensor(values: Any) -> Tensor:

@@ -16,6 +16,7 @@ from gamix_keras.losses import (
 )
 from gamix_keras.models.base import ImageVAE, Tensor
 from gamix_keras.models.last_layer import LastLayer
+from gamix_keras.models.networks import functional
 from gamix_keras.models.pass_terms import PassMoments
 from gamix_keras.models.term_weights import checked_weight
 from gamix_keras.training import Batch, Phase, Terms
@@ -99,7 +100,7 @@ class GAMIXVAE(ImageVAE):
         if r1_weight:
             weights["critic_r1"] = checked_weight("GAMIXVAE: r1_weight", r1_weight)
         super().__init__(encoder, decoder, likelihood, seed, term_weights=weights, **kwargs)
-        self.critic = critic
+        self.critic = None if critic is None else functional(f"{type(self).__name__}: critic", critic, self.image_shape)
         self.moments = moments
         self.momentum = momentum
         self.adversarial = adversarial

@@ -15,6 +15,7 @@ from gamix_keras.layers import GaussianSampling, LearnedLogScale
 from gamix_keras.losses import StandardKL
 from gamix_keras.metrics import ActiveUnits
 from gamix_keras.models.base import rebuilt_parts
+from gamix_keras.models.networks import functional_pair
 from gamix_keras.samplers import Posteriors
 from gamix_keras.training import Batch, OptionalMean, Phase, PhasedModel
 from gamix_keras.training.fitting import drawn_seed
@@ -45,8 +46,7 @@ class SecondStageVAE(PhasedModel):
 
     def __init__(self, encoder: keras.Model, decoder: keras.Model, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.encoder = encoder
-        self.decoder = decoder
+        self.encoder, self.decoder = functional_pair("SecondStageVAE", encoder, decoder)
         self.seed = seed = drawn_seed() if seed is None else seed
         # Two streams: with one and the same noise, u would know what z drew. On PyTorch a seed of Keras is the sum of
         # the generator's seed and the number of draws, so seeds must be further apart than draws are many.

@@ -9,7 +9,7 @@ from harness import SHAPE, compiled, decoder, encoder, gamix, images, numpy, vae
 from keras import layers
 
 from gamix_keras.losses import GaussianNLL
-from gamix_keras.models import VAE
+from gamix_keras.models import GAMIXVAE, VAE
 
 X = images(8)
 
@@ -59,6 +59,36 @@ def test_subclassed_networks_work_once_called():
     model.fit(X, batch_size=8, verbose=0)
     assert model.image_shape == SHAPE and model.latent_dim == 4
     assert np.any(numpy(parts[0].mean.kernel) != before)
+
+
+def test_a_network_that_was_never_called_is_built_to_fit_the_other():
+    called = Encoder()
+    called(X)
+    for parts in ((called, Decoder()), (encoder(), Decoder()), (Encoder(), decoder())):
+        model = compiled(VAE(*parts, GaussianNLL(1.0)))
+        before = model.get_weights()
+        model.fit(X, batch_size=8, verbose=0)
+        assert model.image_shape == SHAPE and model.latent_dim == 4
+        assert all(np.any(old != new) for old, new in zip(before, model.get_weights(), strict=True))
+    scales = VAE(Encoder(), decoder(channels=2 * SHAPE[-1]), GaussianNLL("per_pixel"))
+    assert scales.image_shape == SHAPE
+
+
+class Critic(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.patches = layers.Conv2D(1, 3, 2)
+
+    def call(self, image):
+        return self.patches(image)
+
+
+def test_a_subclassed_critic_is_trained():
+    judge = Critic()
+    model = compiled(GAMIXVAE(encoder(), decoder(), GaussianNLL(1.0), judge))
+    before = numpy(judge.patches.kernel).copy()
+    model.fit(X, batch_size=8, verbose=0)
+    assert np.any(numpy(judge.patches.kernel) != before)
 
 
 def test_a_likelihood_by_name_is_refused():
