@@ -25,8 +25,14 @@ def _float32(*tensors: Tensor) -> list[Tensor]:
 
 
 def clip_log_var(log_var: Tensor) -> Tensor:
-    """Clamp a log-variance to [-30, 20], in float32: its exponential is finite and not zero."""
-    return ops.clip(ops.cast(log_var, "float32"), *LOG_VAR_RANGE)
+    """Clamp a log-variance to [-30, 20], in float32: its exponential is finite and not zero.
+
+    Its slope is 1 from bound to bound, bounds included, and 0 beyond. That of `ops.clip` at a bound depends on the
+    backend.
+    """
+    low, high = LOG_VAR_RANGE
+    log_var = ops.cast(log_var, "float32")
+    return ops.where(log_var < low, low, ops.where(log_var > high, high, log_var))
 
 
 def log_density(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
@@ -120,7 +126,7 @@ def full_moments_kl(mean: Tensor, covariance: Tensor) -> Tensor:
     return 0.5 * (ops.trace(covariance) + ops.sum(ops.square(mean)) - size - log_det)
 
 
-def mixture_log_density(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
+def mixture_log_density(z: Tensor, means: Tensor, log_vars: Tensor, own: bool = False) -> Tensor:
     """Return log q(z) = log (1/B) sum_j N(z; mean_j, diag exp(log_var_j)), the density of the mixture of posteriors.
 
     By differences, one by one: memory is O(N B D). Expanded squares would need O(N B), but lose the near components of
@@ -131,15 +137,22 @@ def mixture_log_density(z: Tensor, means: Tensor, log_vars: Tensor) -> Tensor:
         z: Points, shape (N, D).
         means: Shape (B, D).
         log_vars: Shape (B, D).
+        own: Whether z_i was drawn from component i as mean_i + sigma_i eps_i, N = B, and is to be differentiated as
+            that: its density is then -0.5 sum_d (eps_i^2 + log_var_i + log 2 pi), whose gradient is -0.5 by each
+            log-variance and 0 by each mean. By differences, two large gradients would have to cancel. What is left to
+            float32 is the distance of z to near neighbours: gradients are 0.1 % off at -20, 1 % at -24, 7 % at -28 if
+            each posterior has a neighbour within 0.3 sigma.
 
     Returns:
         Shape (N,), nats.
     """
     z, means, log_vars = _float32(z, means, log_vars)
-    scaled = (z[:, None, :] - means) * ops.exp(-0.5 * log_vars)
-    normaliser = ops.sum(log_vars, axis=-1) + LOG_2PI * z.shape[-1]
-    components = ops.cast(ops.shape(means)[0], "float32")
-    return ops.logsumexp(-0.5 * (ops.sum(ops.square(scaled), axis=-1) + normaliser), axis=-1) - ops.log(components)
+    squares = ops.sum(ops.square((z[:, None, :] - means) * ops.exp(-0.5 * log_vars)), axis=-1)
+    if own:
+        index = ops.arange(ops.shape(z)[0])
+        squares = ops.where(index[:, None] == index, ops.stop_gradient(squares), squares)
+    logs = -0.5 * (squares + ops.sum(log_vars, axis=-1) + LOG_2PI * z.shape[-1])
+    return ops.logsumexp(logs, axis=-1) - ops.log(ops.cast(ops.shape(means)[0], "float32"))
 
 
 def standard_log_density(z: Tensor) -> Tensor:

@@ -103,6 +103,37 @@ def test_mixture_of_narrow_posteriors_in_value_and_gradient(log_var):
     np.testing.assert_allclose(found, by_log_var, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("log_var", [-9.2, -20.0, -28.0])
+def test_gradient_of_a_mixture_by_its_own_draws(log_var):
+    """z = mean + sigma eps, in float64: in the total gradient a sample's own component leaves next to nothing."""
+    rng = np.random.default_rng(2)
+    means, eps = rng.normal(1.0, 1.5, (2, 8, 8)).astype("float32")
+    log_vars = (log_var + 0.1 * rng.normal(size=means.shape)).astype("float32")
+    constants = [ops.convert_to_tensor(a) for a in (means, log_vars, eps)]
+
+    def value(m, v):
+        z = m + ops.exp(0.5 * v) * constants[2]
+        return ops.sum(gaussian.mixture_log_density(z, m, v, own=True) - gaussian.standard_log_density(z))
+
+    by_mean, by_log_var = _draws_in_float64(means, log_vars, eps)
+    found = gradient(lambda m: value(m, constants[1]), means), gradient(lambda v: value(constants[0], v), log_vars)
+    np.testing.assert_allclose(found[0], by_mean, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found[1], by_log_var, rtol=1e-5, atol=1e-5)
+
+
+def _draws_in_float64(means, log_vars, eps):
+    """Gradients of sum_i log q(z_i) - log N(z_i; 0, I) by means and log-variances, through z."""
+    means, log_vars, eps = (a.astype("float64") for a in (means, log_vars, eps))
+    z = means + np.exp(0.5 * log_vars) * eps
+    apart = z[:, None] - means
+    share = special.softmax((-0.5 * (apart**2 * np.exp(-log_vars) + log_vars)).sum(-1), axis=1)[..., None]
+    pull = share * apart * np.exp(-log_vars)
+    by_z = z - pull.sum(1)
+    by_mean = by_z + pull.sum(0)
+    by_log_var = by_z * 0.5 * np.exp(0.5 * log_vars) * eps
+    return by_mean, by_log_var + (share * 0.5 * (apart**2 * np.exp(-log_vars) - 1)).sum(0)
+
+
 def test_mixture_density_is_the_brute_force_sum():
     z = RNG.normal(size=(7, 3)).astype("float32")
     density = stats.norm(MEAN[None], np.exp(0.5 * LOG_VAR)[None]).pdf(z[:, None]).prod(-1).mean(1)
@@ -117,6 +148,11 @@ def test_standard_log_density():
 def test_log_variance_is_clamped_and_float32():
     clipped = gaussian.clip_log_var(np.array([-6e4, 0.0, 6e4], "float16"))
     np.testing.assert_array_equal(numpy(clipped), np.array([-30, 0, 20], "float32"))
+
+
+def test_log_variance_at_a_bound_has_slope_one_and_none_beyond():
+    values = np.array([-31, -30, 0, 20, 21], "float32")
+    np.testing.assert_array_equal(gradient(lambda v: ops.sum(gaussian.clip_log_var(v)), values), [0, 1, 1, 1, 0])
 
 
 def test_floor_of_batch_moments_is_the_formula():
