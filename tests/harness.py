@@ -29,6 +29,12 @@ def gradient(function, x) -> np.ndarray:
     return numpy(PhasedModel.input_gradient(lambda t: (function(t), ()), keras.ops.convert_to_tensor(x))[0])
 
 
+def rounded_to_tf32(tensor):
+    """What NVIDIA's matrix units keep of a float32: 10 bits of its fraction."""
+    bits = keras.ops.convert_to_numpy(tensor).astype("float32").view("uint32")
+    return keras.ops.convert_to_tensor(((bits + 0x1000) & 0xFFFFE000).astype("uint32").view("float32"))
+
+
 def images(count=32, shape=SHAPE, seed=0) -> np.ndarray:
     """Smooth random images in [-1, 1] with a few degrees of freedom."""
     rng = np.random.default_rng(seed)

@@ -54,7 +54,9 @@ def spectral_norm(kernel: Tensor, iterations: int = 16) -> Tensor:
         matrix = ops.transpose(matrix)
     small = matrix.shape[1] <= SMALL
     vector = _unit(_by_squaring(matrix) if small else _by_power_iteration(matrix, iterations))
-    return ops.sqrt(ops.sum(ops.square(ops.matmul(matrix, vector))) + TINY)
+    # One more step, and the norm, by sums: GPUs may round the inputs of a matrix product to TF32.
+    vector = _unit(ops.sum(matrix * ops.sum(matrix * ops.transpose(vector), axis=1, keepdims=True), axis=0))
+    return ops.sqrt(ops.sum(ops.square(ops.sum(matrix * vector, axis=1))) + TINY)
 
 
 @keras.saving.register_keras_serializable("gamix_keras")

@@ -75,6 +75,9 @@ def mean_squared_error(images: Tensor, reconstruction: Tensor) -> Tensor:
 def peak_signal_to_noise(images: Tensor, reconstruction: Tensor, data_range: float = 2.0) -> Tensor:
     """Return the peak signal-to-noise ratio of each image, 10 log10(data_range^2 / mean (x - y)^2).
 
+    The numbers of two images do not tell their range: bright ones in [-1, 1] look like any in [0, 1], for which the
+    default is 6.02 dB too high. `fit` of a model warns of a first batch in [0, 1].
+
     Args:
         images: Images (B, H, W, C).
         reconstruction: Images of the same shape.
@@ -236,7 +239,9 @@ class PeakSignalToNoise(keras.metrics.Mean):
     Args:
         name: Name of the metric in the logs.
         dtype: Dtype of the accumulators.
-        data_range: 2 for images in [-1, 1]; any other number r is for images in [0, r], such as 1 or 255.
+        data_range: 2 for images in [-1, 1]; any other number r is for images in [0, r], such as 1 or 255. It must be
+            given for those: with the default, the PSNR of images in [0, 1] is 6.02 dB too high, and nothing in a batch
+            tells. `fit` of a model warns of a first batch in [0, 1].
 
     Raises:
         ValueError: If `data_range` is not positive.

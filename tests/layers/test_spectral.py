@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from harness import numpy, round_trip
+from harness import numpy, round_trip, rounded_to_tf32
 
 from gamix_keras.layers.spectral import SpectralNorm, spectral_norm
 
@@ -34,6 +34,15 @@ def test_known_singular_values():
     assert float(spectral_norm(kernel.astype("float32"))) == pytest.approx(5.0, rel=1e-5)
     normed = numpy(SpectralNorm()(keras.ops.convert_to_tensor(kernel.astype("float32"))))
     np.testing.assert_allclose(normed, kernel / 5.0, rtol=1e-4, atol=1e-6)
+
+
+def test_rounded_matrix_products_cost_nothing(monkeypatch):
+    """As NVIDIA's matrix units round to TF32; the direction of a kernel of rank 1 is known exactly, or nearly so."""
+    rng = np.random.default_rng(3)
+    kernel = (rng.normal(size=(50, 1)) @ rng.normal(size=(1, 30))).astype("float32")
+    exact = keras.ops.matmul
+    monkeypatch.setattr(keras.ops, "matmul", lambda a, b: exact(rounded_to_tf32(a), rounded_to_tf32(b)))
+    assert float(spectral_norm(keras.ops.convert_to_tensor(kernel))) == pytest.approx(_largest(kernel), rel=2e-6)
 
 
 def test_same_answer_every_time_and_zero_is_finite():

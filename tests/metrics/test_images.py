@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from harness import rounded_to_tf32
 from keras import ops
 
 from gamix_keras.metrics import images as measures
@@ -170,12 +171,6 @@ def float64_ssim(x, y):
             luminance = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
             values.append(luminance * (2 * covariance + 9e-4) / (var_a + var_b + 9e-4))
     return np.mean(values)
-
-
-def rounded_to_tf32(tensor):
-    """What NVIDIA's matrix units keep of a float32: 10 bits of its fraction."""
-    bits = ops.convert_to_numpy(tensor).astype("float32").view("uint32")
-    return ops.convert_to_tensor(((bits + 0x1000) & 0xFFFFE000).astype("uint32").view("float32"))
 
 
 def test_ssim_is_right_far_from_grey_and_where_matrix_products_are_rounded(monkeypatch):
