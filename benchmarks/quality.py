@@ -57,10 +57,11 @@ def curve(
         config: Its configuration; the number of epochs is replaced.
         folder: The folder of the runs.
         minutes: The approximate minutes of training.
-        count: The number of held-out images to measure on, at most.
+        count: The number of held-out images to measure on, at most; they are drawn with the configuration's seed.
         clock: `wall` or `cpu`: which time the minutes are of.
     """
     from gamix_keras import assembly
+    from gamix_keras.evaluation import floor
     from gamix_keras.runs import Run
 
     # The trial epoch is a run of its own, because schedules depend on the number of epochs.
@@ -69,8 +70,7 @@ def curve(
     values = {"training.epochs": max(1, round(60 * minutes / seconds)), "training.keep_checkpoints": ALL_CHECKPOINTS}
     run = Run.create(folder / "run", config.updated(values))
     pace = _train(run, clock)
-    held_out = assembly.open_source(config, "validation")
-    held_out = held_out.subset(np.arange(min(count, len(held_out))))
+    held_out, _ = floor.split(assembly.open_source(config, "validation"), count, config.seed)
     rows = {int(row["epoch"]): row for row in run.history()}
     parameters = sum(assembly.parameter_counts(config).values())
     for epoch, file in _checkpoints(run):

@@ -114,6 +114,7 @@ def evaluation(job, prior=100.0, mixture=50.0, psnr=20.0):
     return {
         "reconstruction": {"psnr": psnr, "mse": 0.01, **score(40.0)},
         "latents": {"active_units": 3},
+        "real": score(8.0),
         "samplers": drawn,
         "protocol": {**asked, "checkpoint_epoch": 1, "real_images": 24, "samplers": dict.fromkeys(drawn, "")},
     }
@@ -210,10 +211,18 @@ def test_the_table_has_means_intervals_and_the_best_sampler(tmp_path, fake):
     assert cells[1:3] == ["elbo", f"21.00 ± {half:.2f}"]
     assert cells[-2] == f"20.00 ± {10 * half:.2f} (mixture)"
     titles = [cell.strip() for cell in lines[0].split("|")]
-    assert titles[5:-1] == [f"FD {name}" for name in ("reconstruction", "prior", "gaussian", "mixture", "best")]
+    assert titles[5:-1] == [f"FD {name}" for name in ("real", "reconstruction", "prior", "gaussian", "mixture", "best")]
+    assert cells[5] == "8.00 ± 0.00" and "`real` is the floor" in lines[-1]
     assert "Seeds: 3 (mean ± 95 % interval)" in lines[-1] and "24 held-out images" in lines[-1]
     assert {len(line) for line in lines[:3]} == {len(lines[0])}
     assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in ("distances", "psnr"))
+
+
+def test_an_evaluation_without_a_floor_leaves_it_out_of_the_row(tmp_path):
+    new = evaluation(planned(tmp_path)[1][0])
+    old = {name: value for name, value in new.items() if name != "real"}
+    row = results.summarise(map(results.measures_of, (new, old)))
+    assert "frechet/real" not in row and row["frechet/best"]["mean"] == 50.0
 
 
 def test_one_run_has_no_interval():

@@ -13,7 +13,8 @@ from gamix_keras.study.plan import STUDIES, Row
 
 CONFIDENCE = 0.95
 # The order of columns and lines; in evaluations names are sorted.
-_DRAWN = ("reconstruction", "prior", "gaussian", "mixture", "second_stage", "best")
+_NOT_DRAWN = ("frechet/real", "frechet/reconstruction")
+_DRAWN = ("real", "reconstruction", "prior", "gaussian", "mixture", "second_stage", "best")
 _COLUMNS = {"psnr": ("PSNR, dB", ".2f"), "mse": ("MSE", ".5f"), "active_units": ("active units", ".1f")}
 Numbers = dict[str, float]
 Mean = dict[str, Any]
@@ -22,11 +23,16 @@ Points = Mapping[str, Mapping[str, plots.Point]]
 
 
 def measures_of(result: Mapping[str, Any]) -> Numbers:
-    """Return the numbers of an evaluation that a study compares; distances are named `frechet/SAMPLER`."""
+    """Return the numbers of an evaluation that a study compares; distances are named `frechet/SAMPLER`.
+
+    `frechet/real` is the floor: real images against other real images, see `evaluation.floor`.
+    """
     scores = result["reconstruction"]
     numbers = {"psnr": scores["psnr"], "mse": scores["mse"], "active_units": result["latents"]["active_units"]}
     numbers["frechet/reconstruction"] = scores["frechet"]["value"]
     numbers |= {f"frechet/{name}": entry["frechet"]["value"] for name, entry in result["samplers"].items()}
+    if "real" in result:  # evaluations of older versions have no floor
+        numbers["frechet/real"] = result["real"]["frechet"]["value"]
     return numbers
 
 
@@ -44,8 +50,8 @@ def summarise(runs: Iterable[Numbers]) -> dict[str, Mean]:
     runs = list(runs)
     if not runs:
         return {}
-    means = {name: mean_of([run[name] for run in runs]) for name in runs[0]}
-    drawn = [name for name in means if name.startswith("frechet/") and name != "frechet/reconstruction"]
+    means = {name: mean_of([run[name] for run in runs]) for name in runs[0] if all(name in run for run in runs)}
+    drawn = [name for name in means if name.startswith("frechet/") and name not in _NOT_DRAWN]
     best = min(drawn, key=lambda name: means[name]["mean"])
     return {**means, "frechet/best": {**means[best], "sampler": best.removeprefix("frechet/")}}
 
@@ -130,7 +136,7 @@ def _notes(name: str, protocols: Sequence[Mapping[str, Any]], by_row: Means, lab
     return [
         f"{STUDIES[name].question} Seeds: {_span(seeds)}{interval}. MSE on the [0, 1] scale. {label}, lower is better: "
         f"{images} held-out images against as many generated ones, features of "
-        f"{protocols[0]['extractor']}."
+        f"{protocols[0]['extractor']}; `real` is the floor, real images against other real ones."
     ]
 
 
