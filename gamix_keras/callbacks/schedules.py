@@ -99,8 +99,8 @@ class WeightSchedule(keras.callbacks.Callback):
     | `epochs` | epoch from 0, counted from `initial_epoch` of `fit` | each epoch |
     | `fraction` | (epoch + share of the epoch) / `epochs` of `fit`, in [0, 1) | each step, or epoch of unknown length |
 
-    A fit that is resumed with more `epochs` counts shares of all of them, so a `fraction` that was reached is undone: for
-    a training that may be extended, count in steps or epochs.
+    A fit that is resumed with more `epochs` counts shares of all of them, so a `fraction` that was reached is undone:
+    for a training that may be extended, count in steps or epochs.
 
     A validation pass sees the value of the last step. Between two different values nothing is done, so only ramps
     cost: on JAX a change within an epoch takes the trainer's state back into the variables (a few microseconds of
