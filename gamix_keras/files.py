@@ -4,9 +4,12 @@ import errno
 import json
 import os
 import re
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
@@ -17,6 +20,10 @@ _TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)\.tmp(\.\w+)?")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # HDF5 wraps the system's error in a text of its own.
 _FULL_TEXT = re.compile("|".join([*(f"errno = {number}\\b" for number in _FULL), *map(os.strerror, _FULL)]))
+
+# What a zip archive may unpack to: so many times its own size, or this if that is more.
+MAX_EXPANSION, EXPANSION_FLOOR = 20, 1 << 28
+MAX_JSON_BYTES = 1 << 26
 
 
 class DiskFull(OSError):
@@ -157,3 +164,41 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def check_archive(path: str | os.PathLike) -> None:
+    """Check by its directory that a zip archive unpacks to no more than `MAX_EXPANSION` times its size, or 256 MiB.
+
+    Raises:
+        ValueError: If it is no zip archive, or unpacks to more.
+        OSError: If it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise ValueError(f"it is no whole archive: {error}") from None
+    if unpacked > max(EXPANSION_FLOOR, MAX_EXPANSION * os.path.getsize(path)):
+        raise ValueError(f"it would unpack to {unpacked:,} bytes, far more than it has")
+
+
+def archived_json(path: str | os.PathLike, name: str) -> dict[str, Any]:
+    """Return a JSON object that is a member of a zip archive.
+
+    Raises:
+        ValueError: If the archive is none, see `check_archive`, or the member is missing, over 64 MiB, or no object.
+        OSError: If the archive cannot be read.
+    """
+    check_archive(path)
+    with zipfile.ZipFile(path) as archive:
+        if name not in archive.namelist():
+            raise ValueError(f"it has no {name}")
+        if archive.getinfo(name).file_size > MAX_JSON_BYTES:
+            raise ValueError(f"its {name} has more than {MAX_JSON_BYTES >> 20} MiB")
+        try:
+            values = json.loads(archive.read(name))
+        except (ValueError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"its {name} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"its {name} holds no object")
+    return values

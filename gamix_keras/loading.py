@@ -145,7 +145,7 @@ def load(name: str | os.PathLike, sampler: str | None = None, checkpoint: str | 
     path = shipped().get(os.fspath(name)) or Path(name).expanduser()
     if (path / "config.json").is_file():
         return _load_run(Run.open(path).at(checkpoint), sampler)
-    if path.is_file() and path.suffix == ".keras":
+    if path.suffix == ".keras" and path.exists():
         return _load_file(path, sampler)
     near = difflib.get_close_matches(os.fspath(name), shipped(), n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -192,11 +192,8 @@ def _best(run: Run, model: keras.Model) -> str:
 def _load_file(path: Path, sampler: str | None) -> TrainedModel:
     try:
         model = load_model(path)
-    except Exception as error:
-        why = str(error).partition("\n")[0]
-        raise UserError(f"load: expected a file of a model, got {path}, which cannot be read: {why}") from None
-    if not hasattr(model, "reconstruct"):
-        raise UserError(f"load: expected a file of a VAE, got {path}, which holds a {type(model).__name__}")
+    except UserError as error:
+        raise UserError(f"load: {error}") from None
     if sampler in sampling.FITTED:
         remedy = "load(...).with_sampler(name, images) fits one"
         raise UserError(f"load: expected sampler prior or second_stage for a single file, got {sampler}; {remedy}")

@@ -61,5 +61,6 @@ def keep_freed_memory() -> None:
 def open_run(path: str, checkpoint: str = "latest") -> Run:
     """Open a run at a checkpoint, and choose its backend unless `KERAS_BACKEND` names another one."""
     run = Run.open(path).at(checkpoint)
+    run.check_loaded()
     prepare(wished_backend() or run.config.backend)
     return run

@@ -88,6 +88,7 @@ def export_run(
 
 def _check_run(run: Run) -> None:
     run.require_checkpoint()
+    run.check_loaded()
 
 
 def carry_out(request: ExportRequest) -> Exported:

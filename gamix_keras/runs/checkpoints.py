@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Container
 from pathlib import Path
 from typing import NamedTuple
@@ -81,9 +82,10 @@ def is_whole(file: Path) -> bool:
     """Return whether a file is what was written, by its checksum, if it has one, and by those within the archive."""
     try:
         written = checksum(file)
+        files.check_archive(file)
         with zipfile.ZipFile(file) as archive:
             return archive.testzip() is None and written in (None, _digest(file))
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError):
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zlib.error):
         return False
 
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from gamix_keras import files
 from gamix_keras.config import Config, UserError, Value, flatten, settings
-from gamix_keras.runs import checkpoints, provenance
+from gamix_keras.runs import agreement, checkpoints, provenance
 from gamix_keras.runs.checkpoints import Checkpoint
 from gamix_keras.runs.stage import Stage, read_rows, write_rows
 
@@ -199,6 +199,11 @@ class Run(Stage):
             raise UserError(f"RUN: {self.path} is being trained by process {holder}; wait for it or stop it") from None
 
     @property
+    def is_second(self) -> bool:
+        """Whether it trains a VAE of latents: it trains one of images."""
+        return False
+
+    @property
     def kept(self) -> int:
         """How many of the newest checkpoints are kept."""
         return self.config.training.keep_checkpoints
@@ -270,6 +275,17 @@ class Run(Stage):
         is_trained = self.checkpoint().epoch >= self.config.training.epochs
         return is_trained and self.second_stage.latest_checkpoint().exists
 
+    def check_loaded(self) -> None:
+        """Check that what `load_model` loads is what the configuration describes; builds nothing.
+
+        Raises:
+            UserError: If a setting is not the one that a checkpoint was trained with; names both.
+        """
+        if self.checkpoint().exists:
+            agreement.check(self.config, self.require_checkpoint())
+            if self.has_second_stage():
+                agreement.check(self.config, self.second_stage.require_checkpoint(), second=True)
+
     def load_model(self, compile: bool = False) -> "keras.Model":
         """Load `checkpoint()`, in Keras's safe mode; with that of the second stage, as a `TwoStageVAE`.
 
@@ -279,8 +295,9 @@ class Run(Stage):
             compile: Whether to restore the optimizers too, in order to train on.
 
         Raises:
-            UserError: If the run has no whole checkpoint yet.
+            UserError: If the run has no whole checkpoint yet, or one that is not of its configuration.
         """
+        self.check_loaded()
         first = self.load_checkpoint(compile)
         if not self.has_second_stage():
             return first

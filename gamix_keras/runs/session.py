@@ -23,7 +23,7 @@ from gamix_keras.distributed import devices
 from gamix_keras.files import DiskFull
 from gamix_keras.interrupts import stop_requests
 from gamix_keras.models import TwoStageVAE
-from gamix_keras.runs import processes
+from gamix_keras.runs import agreement, processes
 from gamix_keras.runs.checkpoints import Checkpoint
 from gamix_keras.runs.directory import Run
 from gamix_keras.runs.stage import Stage
@@ -82,14 +82,14 @@ def prepare(run: Run) -> Session | None:
     """Open the data, and build or load the model; write nothing. Return None if nothing is left to train.
 
     Raises:
-        UserError: If another process trains the run, or the run has checkpoints and all of them are damaged.
+        UserError: If another process trains the run, or the run has checkpoints and all of them are damaged, or
+            had some and has none, or the newest is of another model than the configuration's.
     """
     checkpoint = run.latest_checkpoint()
-    if not checkpoint.exists:
-        _refuse_damaged(run, run)
+    _refuse_lost(run, run, run.config.training.checkpoint_every)
     first_done = checkpoint.epoch >= run.config.training.epochs
     if first_done and run.config.second_stage.epochs:
-        _refuse_damaged(run, run.second_stage)
+        _refuse_lost(run, run.second_stage, run.config.second_stage.checkpoint_every)
     if first_done and _second_done(run) >= run.config.second_stage.epochs:
         devices.broadcast(None)
         return None
@@ -104,11 +104,16 @@ def prepare(run: Run) -> Session | None:
     return Session(run.planned(data.steps), checkpoint.epoch, data, model, checkpoint.step)
 
 
-def _refuse_damaged(run: Run, stage: Stage) -> None:
-    damaged = stage.damaged_checkpoints()
-    if damaged:
-        ways = f"restore one from a copy, or train anew with `gamix-keras train --restart {run.path} --out NEW`"
-        raise UserError(f"--resume: expected a whole checkpoint in {stage.checkpoints}, got damaged {damaged}; {ways}")
+def _refuse_lost(run: Run, stage: Stage, every: int) -> None:
+    """Refuse to train over what was done: a checkpoint of another model, or none, although there was one."""
+    if (newest := stage.latest_checkpoint()).exists:
+        return agreement.check(run.config, newest.file, second=stage.is_second)
+    damaged, done = stage.damaged_checkpoints(), max((row["epoch"] for row in stage.history()), default=0)
+    if not damaged and done <= every:  # the process may have ended before its first checkpoint
+        return None
+    got = f"damaged {damaged}" if damaged else f"none, though history.jsonl tells of {done} epochs"
+    ways = f"restore one from a copy, or train anew with `gamix-keras train --restart {run.path} --out NEW`"
+    raise UserError(f"--resume: expected a whole checkpoint in {stage.checkpoints}, got {got}; {ways}")
 
 
 def _model(run: Run, checkpoint: Checkpoint) -> keras.Model:

@@ -25,6 +25,11 @@ class Stage:
 
     path: Path
 
+    @property
+    def is_second(self) -> bool:
+        """Whether it trains a VAE of latents, rather than one of images."""
+        return True
+
     def history(self) -> list[dict[str, Any]]:
         """Return the rows of the finished epochs; a half-written last line is left out.
 
@@ -89,11 +94,11 @@ class Stage:
             compile: Whether to restore the optimizers too, in order to train on.
 
         Raises:
-            UserError: If there is no whole checkpoint.
+            UserError: If there is no whole checkpoint, or it holds no model of this stage.
         """
         from gamix_keras.runs.model_file import load_model
 
-        return load_model(self.require_checkpoint(), compile)
+        return load_model(self.require_checkpoint(), compile, second=self.is_second)
 
     def require_checkpoint(self) -> Path:
         """Return the file of `checkpoint()`.

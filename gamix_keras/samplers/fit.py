@@ -12,6 +12,7 @@ from gamix_keras.config import catalogue
 from gamix_keras.samplers.base import Sampler
 from gamix_keras.samplers.posteriors import Posteriors, collect_posteriors
 from gamix_keras.samplers.second_stage import SecondStageSampler
+from gamix_keras.training.model_file import read_model
 
 
 def _class(path: str) -> type[Sampler]:
@@ -95,15 +96,14 @@ def load_sampler(path: str | os.PathLike) -> Sampler:
         ValueError: If there is no such file, or no sampler in it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"path: expected a file of a sampler, got {path}, which does not exist.")
     # Registers the networks that a second stage may have.
     from gamix_keras import networks  # noqa: F401
 
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        raise ValueError(f"path: expected a file of a sampler, got {path}, which cannot be read: {error}.") from error
-    if not isinstance(model.layers[-1], Sampler):
+        model = read_model(path)
+    except ValueError as error:
+        raise ValueError(f"path: {error}") from error
+    layers = getattr(model, "layers", None)
+    if not layers or not isinstance(layers[-1], Sampler):
         raise ValueError(f"path: expected a file of a sampler, got {path}, which holds a {type(model).__name__}.")
-    return model.layers[-1]
+    return layers[-1]
