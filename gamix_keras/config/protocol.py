@@ -1,8 +1,9 @@
 """The defaults of an evaluation. They stand here because the command line reads them before it loads Keras."""
 
 from gamix_keras.config.catalogue import SAMPLERS
+from gamix_keras.config.config import Config
 
-EXTRACTORS = ("efficientnet_lite0", "inception", "keras:NAME")
+EXTRACTORS = ("efficientnet_lite0", "onet", "inception", "keras:NAME")
 DEFAULT_EXTRACTOR = EXTRACTORS[0]
 DEFAULT_COUNT = 2000
 FEWEST_IMAGES = 20  # ten blocks of two behind the interval of the kernel distance
@@ -17,3 +18,13 @@ def default_samplers(has_second_stage: bool) -> tuple[str, ...]:
 def extractor_help() -> str:
     """Return the help text of `--extractor`."""
     return ", ".join([f"{DEFAULT_EXTRACTOR} (default)", *EXTRACTORS[1:]])
+
+
+def trained_extractors(config: Config) -> frozenset[str]:
+    """Return the extractors on whose features a model of this configuration is trained.
+
+    A distance on such features is what was minimised, more or less, and no judgement.
+    """
+    perceptual = getattr(config.loss, "perceptual_weight", 0.0) > 0.0
+    projected = config.model.critic and getattr(config.model, "critic_network", "") == "projected"
+    return frozenset({DEFAULT_EXTRACTOR} if perceptual or projected else ())

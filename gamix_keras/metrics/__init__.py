@@ -14,10 +14,11 @@ from gamix_keras.metrics.feature_statistics import (
     FeatureStatistics,
     cached_statistics,
     content_hash,
+    extract_by_each,
     extract_statistics,
     generation_scores,
 )
-from gamix_keras.metrics.features import FeatureExtractor
+from gamix_keras.metrics.features import FeatureExtractor, to_pixels
 from gamix_keras.metrics.generation import (
     KernelDistance,
     ManifoldScores,
@@ -41,6 +42,7 @@ from gamix_keras.metrics.images import (
 from gamix_keras.metrics.latent import ActiveUnits
 from gamix_keras.metrics.latent_statistics import Correlation, LatentStatistics, effective_rank
 from gamix_keras.metrics.moments import FeatureMoments, UniformSubset
+from gamix_keras.metrics.sharpness import laplacian_power
 
 __all__ = [
     "EXTRACTORS",
@@ -65,12 +67,14 @@ __all__ = [
     "content_hash",
     "diagnose",
     "effective_rank",
+    "extract_by_each",
     "extract_statistics",
     "feature_extractor",
     "frechet_distance",
     "frechet_distance_of",
     "generation_scores",
     "kernel_distance",
+    "laplacian_power",
     "maximum_mean_discrepancy",
     "mean_absolute_error",
     "mean_squared_error",
@@ -83,4 +87,5 @@ __all__ = [
     "reconstruction_scores",
     "similarity_scales",
     "structural_similarity",
+    "to_pixels",
 ]

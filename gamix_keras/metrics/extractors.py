@@ -1,6 +1,7 @@
 """Feature extractors by name.
 
 feature_extractor("efficientnet_lite0")   weights from pip; distances are called fd_efflite0 and kd_efflite0
+feature_extractor("onet")                 a face detector's, weights from pip; fd_onet and kd_onet
 feature_extractor("inception")            the graph of published FIDs, through torch-fidelity; fid and kid
 feature_extractor("keras:ResNet50")       any network of keras.applications, ImageNet weights
 feature_extractor(model)                  any Keras model
@@ -17,13 +18,15 @@ import numpy as np
 from keras import ops
 
 from gamix_keras.config.protocol import DEFAULT_EXTRACTOR, EXTRACTORS
-from gamix_keras.metrics import efficientnet_lite
+from gamix_keras.metrics import efficientnet_lite, onet
 from gamix_keras.metrics.features import FeatureExtractor, KerasNetwork
 
 Tensor = Any
 
 _INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d"
 _INCEPTION_SIZE, _INCEPTION_FEATURES = 299, 2048
+# The features of O-Net are small: times this, distances on them are 1,000 times as large, and have digits to read.
+_ONET_SCALE = 1000.0**0.5
 
 
 def _weights_digest(model: keras.Model) -> str:
@@ -41,11 +44,11 @@ def feature_extractor(source: str | keras.Model, size: int | None = None, batch_
     """Make an extractor from its name or from a Keras model.
 
     Args:
-        source: "efficientnet_lite0", "inception", "keras:NAME" with NAME a function of keras.applications, or a Keras
-            model of images in [-1, 1] with one output, (B, D) or (B, h, w, D), which is averaged over positions.
+        source: "efficientnet_lite0", "onet", "inception", "keras:NAME" with NAME a function of keras.applications, or a
+            Keras model of images in [-1, 1] with one output, (B, D) or (B, h, w, D), averaged over positions.
         size: Height and width to which images are resized. Default: the network's own (efficientnet_lite0 224;
             keras:NAME 224, or 299 for Inception and Xception; a model its input's size, or none). Smaller is faster
-            and gives other distances, which carry the size in their name. Fixed for inception.
+            and gives other distances, which carry the size in their name. Fixed for inception and onet.
         batch_size: Images per call of the network.
 
     Returns:
@@ -63,6 +66,8 @@ def feature_extractor(source: str | keras.Model, size: int | None = None, batch_
         return _from_model(source, size, batch_size)
     if source == DEFAULT_EXTRACTOR:
         return _from_efficientnet(size, batch_size)
+    if source == "onet":
+        return _from_onet(size, batch_size)
     if source == "inception":
         return _from_inception(size, batch_size)
     if isinstance(source, str) and source.startswith("keras:"):
@@ -83,6 +88,24 @@ def _from_efficientnet(size: int | None, batch_size: int) -> FeatureExtractor:
         resize=_describe_resize(size),
         weights=efficientnet_lite.WEIGHTS_NAME,
         batch_size=batch_size,
+    )
+
+
+def _from_onet(size: int | None, batch_size: int) -> FeatureExtractor:
+    if size not in (None, onet.SIZE):
+        raise ValueError(f"size: expected {onet.SIZE}, which is fixed for extractor 'onet', got {size}")
+    weights = onet.load_weights()
+    model = onet.onet(weights)
+    features = keras.Model(model.input, model.outputs[0] * _ONET_SCALE)
+    return FeatureExtractor(
+        name="onet",
+        label="onet",
+        network=KerasNetwork(features, onet.SIZE, lambda pixels: (pixels - 127.5) / 128.0, onet.CENTRAL_SHARE),
+        dim=onet.FEATURES,
+        resize=f"central {onet.CENTRAL_SHARE:.0%} of the shorter side, {_describe_resize(onet.SIZE)}",
+        weights=onet.WEIGHTS_NAME,
+        batch_size=batch_size,
+        is_face=lambda rows: onet.is_face(rows / _ONET_SCALE, weights),
     )
 
 

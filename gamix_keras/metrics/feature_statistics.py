@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import math
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from gamix_keras.metrics.generation import (
 )
 from gamix_keras.metrics.moments import FeatureMoments, UniformSubset
 
+IsFace = Callable[[np.ndarray], np.ndarray]
+
 _CACHE_VERSION = 1
 ROWS_TOGETHER = 1024
 DEFAULT_KEEP = 2000
@@ -29,7 +32,7 @@ IMAGES_PER_NEIGHBOUR = 20
 
 
 class FeatureStatistics:
-    """Moments of all features seen and a uniform random subset of them.
+    """Moments of all features seen, a uniform random subset of them, and the number of faces among the images.
 
     The Frechet distance needs the moments only; kernel distance and nearest-neighbour scores use the subset. Memory
     is O(dim^2 + keep dim) and does not grow with the number of images.
@@ -38,24 +41,33 @@ class FeatureStatistics:
         dim: Number of features.
         keep: Features kept, at most, at least 2.
         seed: Seed of the subset.
+        is_face: From features (B, dim) to whether each is of a face; None if the network cannot tell.
 
     Raises:
         ValueError: If dim or keep is too small.
     """
 
-    def __init__(self, dim: int, keep: int = DEFAULT_KEEP, seed: int = 0) -> None:
+    def __init__(self, dim: int, keep: int = DEFAULT_KEEP, seed: int = 0, is_face: IsFace | None = None) -> None:
         self.moments = FeatureMoments(dim)
         self.subset = UniformSubset(dim, keep, seed, np.float32)
+        self.is_face, self.faces = is_face, 0
 
     @property
     def count(self) -> int:
         """Number of images seen."""
         return self.moments.count
 
+    @property
+    def face_share(self) -> float | None:
+        """Share of the images in which a face was found, in [0, 1]; None if the network cannot tell."""
+        return self.faces / self.count if self.is_face and self.count else None
+
     def update(self, features: np.ndarray) -> "FeatureStatistics":
         """Add features (B, dim) and return this object."""
         self.moments.update(features)
         self.subset.update(features)
+        if self.is_face:
+            self.faces += int(np.sum(self.is_face(features)))
         return self
 
 
@@ -91,22 +103,46 @@ def extract_statistics(
     Raises:
         ValueError: If the images do not fit.
     """
-    statistics = FeatureStatistics(extractor.dim, keep, seed)
-    for features in _gathered(extractor(pixels) for pixels in _rebatch(batches, extractor.batch_size)):
-        statistics.update(features)
-    return statistics
+    return extract_by_each([extractor], batches, keep, seed)[0]
 
 
-def _gathered(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def extract_by_each(
+    extractors: Sequence[FeatureExtractor], batches: Iterable[Tensor], keep: int = DEFAULT_KEEP, seed: int = 0
+) -> list[FeatureStatistics]:
+    """Extract and reduce the features of a stream of images by several networks, while the stream passes once.
+
+    Args:
+        extractors: See `feature_extractor`.
+        batches: As in `extract_statistics`.
+        keep: As in `extract_statistics`.
+        seed: As in `extract_statistics`.
+
+    Returns:
+        The statistics of each extractor, in order, each as `extract_statistics` returns them.
+
+    Raises:
+        ValueError: If the images do not fit.
+    """
+    found = [FeatureStatistics(extractor.dim, keep, seed, extractor.is_face) for extractor in extractors]
+    # Whole batches of every extractor, so that only the last is filled up.
+    size = math.lcm(*(extractor.batch_size for extractor in extractors))
+    parts = ([extractor(pixels) for extractor in extractors] for pixels in _rebatch(batches, size))
+    for rows in _gathered(parts):
+        for statistics, features in zip(found, rows, strict=True):
+            statistics.update(features)
+    return found
+
+
+def _gathered(parts: Iterable[Sequence[np.ndarray]]) -> Iterator[list[np.ndarray]]:
     """Yield the same rows, at least 1,024 at a time, as an update of a covariance costs as much as a few 100 rows."""
-    waiting: list[np.ndarray] = []
+    waiting: list[Sequence[np.ndarray]] = []
     for part in parts:
         waiting.append(part)
-        if sum(map(len, waiting)) >= ROWS_TOGETHER:
-            yield np.concatenate(waiting)
+        if sum(len(features[0]) for features in waiting) >= ROWS_TOGETHER:
+            yield [np.concatenate(rows) for rows in zip(*waiting, strict=True)]
             waiting = []
     if waiting:
-        yield np.concatenate(waiting)
+        yield [np.concatenate(rows) for rows in zip(*waiting, strict=True)]
 
 
 def content_hash(batches: Iterable[Tensor]) -> str:
@@ -147,7 +183,7 @@ def cached_statistics(
     key = {"version": _CACHE_VERSION, "keep": keep, "seed": seed, "images": content_hash(open_batches())}
     text = json.dumps({**key, **extractor.protocol()}, sort_keys=True)
     path = Path(folder, f"features-{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz")
-    found = _read(path, extractor.dim, keep)
+    found = _read(path, extractor, keep)
     if found is not None:
         return found
     statistics = extract_statistics(extractor, open_batches(), keep, seed)
@@ -164,17 +200,20 @@ def _write(path: Path, statistics: FeatureStatistics) -> None:
             mean=moments.mean,
             scatter=moments.scatter,
             subset=statistics.subset.rows,
+            faces=statistics.faces,
         )
 
 
-def _read(path: Path, dim: int, keep: int) -> FeatureStatistics | None:
+def _read(path: Path, extractor: FeatureExtractor, keep: int) -> FeatureStatistics | None:
     """Return the statistics in a file, or None if there is none or it is damaged."""
-    statistics = FeatureStatistics(dim, keep)
+    dim, is_face = extractor.dim, extractor.is_face
+    statistics = FeatureStatistics(dim, keep, is_face=is_face)
     try:
         with np.load(path, allow_pickle=False) as file:
             statistics.moments.count = int(file["count"])
             statistics.moments.mean, statistics.moments.scatter = file["mean"], file["scatter"]
             statistics.subset.rows = file["subset"]
+            statistics.faces = int(file["faces"]) if is_face else 0
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     shapes = statistics.moments.mean.shape, statistics.moments.scatter.shape, statistics.subset.rows.shape[1:]

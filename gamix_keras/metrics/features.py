@@ -49,6 +49,7 @@ class FeatureExtractor:
         weights: What identifies the weights.
         channels: Channels that the network expects, 1 or 3.
         batch_size: Images per call of the network.
+        is_face: From features (B, dim) to whether each image shows a face, (B,) bool; None if the network cannot tell.
     """
 
     def __init__(
@@ -61,9 +62,11 @@ class FeatureExtractor:
         weights: str,
         channels: int = 3,
         batch_size: int = 32,
+        is_face: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.name, self.label, self.network, self.dim = name, label, network, dim
         self.resize, self.weights, self.channels, self.batch_size = resize, weights, channels, batch_size
+        self.is_face = is_face
 
     @property
     def frechet_name(self) -> str:
@@ -118,14 +121,20 @@ class FeatureExtractor:
         return features[:count]
 
 
-def resize_matrix(source: int, target: int) -> np.ndarray:
+def resize_matrix(source: int, target: int, extent: float | None = None) -> np.ndarray:
     """Return the weights (target, source) of bilinear resizing along one axis, anti-aliased when it shrinks.
 
     Pixel centres at half-integers; a triangle filter as wide as the larger of the two pixels, each row summing to 1:
     what TensorFlow, JAX and Pillow do. One matrix makes all backends agree.
+
+    Args:
+        source: Pixels along the axis.
+        target: Pixels after resizing.
+        extent: The length in source pixels, around the middle, that is resized; None: all of them.
     """
-    ratio = source / target
-    centres = (np.arange(target) + 0.5) * ratio
+    extent = source if extent is None else extent
+    ratio = extent / target
+    centres = 0.5 * (source - extent) + (np.arange(target) + 0.5) * ratio
     distances = np.abs(np.arange(source) + 0.5 - centres[:, None]) / max(ratio, 1.0)
     weights = np.maximum(1.0 - distances, 0.0)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -134,14 +143,16 @@ def resize_matrix(source: int, target: int) -> np.ndarray:
 class _Prepare(keras.layers.Layer):
     """Resizes pixels in [0, 255] to (size, size), or not at all, and applies the network's own scaling."""
 
-    def __init__(self, size: int | None, scale: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, size: int | None, scale: Callable[[Tensor], Tensor], share: float | None) -> None:
         super().__init__(dtype="float32", trainable=False)
-        self.size, self.scale = size, scale
+        self.size, self.scale, self.share = size, scale, share
 
     def call(self, pixels: Tensor) -> Tensor:
         """Return the network input, (B, size, size, C)."""
         if self.size:
-            rows, columns = (ops.convert_to_tensor(resize_matrix(n, self.size)) for n in pixels.shape[1:3])
+            sides = pixels.shape[1:3]
+            extent = None if self.share is None else self.share * min(sides)
+            rows, columns = (ops.convert_to_tensor(resize_matrix(side, self.size, extent)) for side in sides)
             pixels = ops.einsum("oh,bhwc->bowc", rows, pixels)
             pixels = ops.einsum("pw,bowc->bopc", columns, pixels)
         return self.scale(pixels)
@@ -154,10 +165,13 @@ class KerasNetwork:
         model: From (B, size, size, C) float32 to features (B, D).
         size: Height and width to which images are resized; None leaves them.
         scale: From pixels in [0, 255] to what the model expects.
+        share: Side of the central square that is resized, as a share of the shorter side; None resizes whole images.
     """
 
-    def __init__(self, model: keras.Model, size: int | None, scale: Callable[[Tensor], Tensor]) -> None:
-        self.model, self.size, self.scale = model, size, scale
+    def __init__(
+        self, model: keras.Model, size: int | None, scale: Callable[[Tensor], Tensor], share: float | None = None
+    ) -> None:
+        self.model, self.size, self.scale, self.share = model, size, scale, share
         self._pipelines: dict[tuple[int, ...], keras.Model] = {}
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
@@ -165,7 +179,7 @@ class KerasNetwork:
         shape = pixels.shape[1:]
         if shape not in self._pipelines:
             inputs = keras.Input(shape, dtype="float32")
-            pipeline = keras.Model(inputs, self.model(_Prepare(self.size, self.scale)(inputs)))
+            pipeline = keras.Model(inputs, self.model(_Prepare(self.size, self.scale, self.share)(inputs)))
             # XLA on a CPU runs depthwise convolutions many times slower than TensorFlow's own kernels.
             pipeline.compile(jit_compile=keras.config.backend() == "jax")
             self._pipelines[shape] = pipeline

@@ -15,7 +15,7 @@ def pixels(count=3, side=16, channels=3):
 
 
 def test_unknown_names_list_the_known():
-    with pytest.raises(ValueError, match="efficientnet_lite0, inception, keras:NAME or a Keras model; received 'vgg'"):
+    with pytest.raises(ValueError, match="lite0, onet, inception, keras:NAME or a Keras model; received 'vgg'"):
         extractors.feature_extractor("vgg")
     with pytest.raises(ValueError, match="keras:VGG' is unknown; keras.applications has"):
         extractors.feature_extractor("keras:VGG")

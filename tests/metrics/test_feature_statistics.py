@@ -113,3 +113,37 @@ def test_what_cannot_be_computed_is_none():
     scores = streaming.generation_scores(tool, alike, many)["scores"]
     assert scores["kd_toy"]["value"] > 0 and scores["precision"] is None
     assert streaming.generation_scores(tool, many, many)["scores"]["coverage"] == 1.0
+
+
+class Faces(Counted):
+    """An extractor that takes images with a bright first pixel for faces."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_face = lambda features: features[:, 0] > -2.0
+
+
+def test_faces_are_counted_and_kept_with_the_features(tmp_path):
+    expected = np.mean(Faces()(images())[:, 0] > -2.0)
+    assert 0.0 < expected < 1.0
+    for _ in range(2):
+        found = streaming.cached_statistics(Faces(), lambda: [images()], tmp_path)
+        assert found.face_share == pytest.approx(expected)
+    assert streaming.extract_statistics(Counted(), [images()]).face_share is None
+
+
+def test_several_extractors_see_one_stream_as_each_would_alone():
+    class Wide(Counted):
+        def __init__(self):
+            super().__init__()
+            self.batch_size, self.dim = 24, 12
+
+        def _features(self, pixels):
+            return pixels.reshape(len(pixels), -1) / 255.0
+
+    stream = iter(np.split(images(1500), 50))
+    together = streaming.extract_by_each([Counted(), Wide()], stream, keep=40)
+    for extractor, found in zip((Counted(), Wide()), together, strict=True):
+        alone = streaming.extract_statistics(extractor, [images(1500)], keep=40)
+        np.testing.assert_allclose(found.moments.scatter, alone.moments.scatter, rtol=1e-12)
+        np.testing.assert_array_equal(found.subset.rows, alone.subset.rows)
