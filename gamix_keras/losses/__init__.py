@@ -8,6 +8,7 @@ each image's KL before the mean over the batch, and `scale="optimal"` is the opt
 from gamix_keras.losses.adversarial import AdversarialLoss, gradient_ratio, slope_penalty
 from gamix_keras.losses.divergences import MixtureKL, MomentKL, StandardKL
 from gamix_keras.losses.likelihoods import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
+from gamix_keras.losses.perceptual import PerceptualLoss
 from gamix_keras.losses.variance import PosteriorVariance
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LaplaceNLL",
     "MixtureKL",
     "MomentKL",
+    "PerceptualLoss",
     "PosteriorVariance",
     "StandardKL",
     "gradient_ratio",

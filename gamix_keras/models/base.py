@@ -1,6 +1,6 @@
 """What every image VAE can do: encode, decode, reconstruct, sample, be saved."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any
@@ -12,9 +12,10 @@ from keras import ops
 from gamix_keras import gaussian
 from gamix_keras.layers import AverageDistance, GaussianSampling, LearnedLogScale
 from gamix_keras.layers.ema import MovingAverage
-from gamix_keras.losses import StandardKL
+from gamix_keras.losses import PerceptualLoss, StandardKL
 from gamix_keras.metrics import ActiveUnits, PeakSignalToNoise
 from gamix_keras.models.networks import functional_pair
+from gamix_keras.models.perceptual_term import PerceptualTerm
 from gamix_keras.models.pixels import check_pixels
 from gamix_keras.models.term_weights import TermWeights
 from gamix_keras.training import Batch, OptionalMean, PhasedModel, Terms
@@ -25,7 +26,7 @@ from gamix_keras.training.trackers import PassMean, PassStatistics
 Tensor = Any
 
 
-class ImageVAE(PhasedModel):
+class ImageVAE(PerceptualTerm, PhasedModel):
     """Interface of the image VAEs. Images are float32 (B, H, W, C) in [-1, 1], latents float32 (B, D).
 
     | `fit`, `evaluate` | what happens |
@@ -49,9 +50,12 @@ class ImageVAE(PhasedModel):
             and `averaged`.
         ema_start: Training steps before that average begins.
         term_weights: Weights of terms by name, see `TermWeights`.
+        perceptual: None, or what `use_perceptual` takes.
+        perceptual_weight: See `use_perceptual`; needed with `perceptual`.
 
     Attributes:
         term_weights: The weights of the terms by name; schedules and other callbacks may assign them.
+        perceptual: The perceptual loss, or None.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class ImageVAE(PhasedModel):
         ema_decay: float | None = None,
         ema_start: int = 0,
         term_weights: Mapping[str, float] = MappingProxyType({}),
+        perceptual: PerceptualLoss | Sequence[str] | keras.Model | None = None,
+        perceptual_weight: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -89,6 +95,8 @@ class ImageVAE(PhasedModel):
             self.trackers[name] = OptionalMean(name)
         for name, tracker in self.trackers.items():  # for mode="auto" of Keras's callbacks
             tracker._direction = "up" if name in ("elbo", "psnr", "active_units") else "down"
+        if perceptual is not None:
+            self.use_perceptual(perceptual, perceptual_weight)
 
     def objective(self, terms: Terms) -> Tensor:
         """Return the loss that is made of terms."""
@@ -115,8 +123,8 @@ class ImageVAE(PhasedModel):
 
     @property
     def optional_terms(self) -> tuple[str, ...]:
-        """The names of terms that are logged only if a network gives rise to them."""
-        return ("regularisation",)
+        """The names of terms that are logged only if the model turns out to have them."""
+        return ("regularisation", "perceptual")
 
     @property
     def extra_terms(self) -> tuple[str, ...]:
@@ -301,6 +309,8 @@ class ImageVAE(PhasedModel):
         }
         if added is not None:
             terms["regularisation"] = added
+        if self.perceptual is not None:
+            terms["perceptual"] = self.perceptual_term(batch, output, training)
         if self.pass_statistics is not None and not training:
             terms[self.pass_statistics] = (mean, log_var)
         return terms, output
@@ -323,7 +333,7 @@ class ImageVAE(PhasedModel):
         average = {"ema_decay": self.ema_decay, "ema_start": self.ema_start}
         changed = self.term_weights.changed()
         weights = {"term_weights": changed} if changed else {}
-        return {"name": self.name, "seed": self.seed, **average, **weights, **serialised}
+        return {"name": self.name, "seed": self.seed, **average, **weights, **self.perceptual_config(), **serialised}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ImageVAE":

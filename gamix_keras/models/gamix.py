@@ -179,7 +179,7 @@ class GAMIXVAE(ImageVAE):
         loss = terms["reconstruction"] + weights["global"] * terms["global"] + weights["variance"] * terms["variance"]
         if self._has_critic:
             loss = loss + weights["adversarial"] * terms.get("adaptive_weight", 1.0) * terms["adversarial"]
-        return loss + terms.get("regularisation", 0.0)
+        return loss + self.beyond_elbo(terms)
 
     def _adversarial(self, output: Tensor, weights: Tensor | None, training: bool) -> tuple[Tensor, Tensor]:
         """Return the term, a mean over the patches of the batch, and their number."""

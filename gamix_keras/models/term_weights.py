@@ -38,12 +38,20 @@ class TermWeights(keras.layers.Layer):
 
     def __init__(self, values: Mapping[str, float]) -> None:
         super().__init__(name="term_weights", dtype="float32")
-        self._given = dict(values)
+        self._given: dict[str, float] = {}
         self._by_name = {}
+        self.built = True
         for name, value in values.items():
+            self.give(name, value)
+
+    def give(self, name: str, value: float) -> None:
+        """Give a term its weight as an argument of the model, anew if the term has one."""
+        if name in self:
+            self[name].assign(value)
+        else:
             initializer = keras.initializers.Constant(value)
             self._by_name[name] = self.add_weight(name=name, shape=(), initializer=initializer, trainable=False)
-        self.built = True
+        self._given[name] = value
 
     def __getitem__(self, name: str) -> keras.Variable:
         if name not in self._by_name:
@@ -73,6 +81,10 @@ class TermWeights(keras.layers.Layer):
 
     def load_own_variables(self, store: Any) -> None:
         """Restore nothing."""
+
+    def given(self, name: str) -> float:
+        """Return the weight that a term was given as an argument of the model."""
+        return self._given[name]
 
     def changed(self) -> dict[str, float]:
         """Return the weights that differ by now from what the constructor was given."""

@@ -80,7 +80,7 @@ class VAE(ImageVAE):
         excess = terms["kl"]
         if self.capacity is not None:
             excess = absolute(replicas.mean(excess) - self.term_weights["capacity"])
-        return terms["reconstruction"] + self.term_weights["kl"] * excess + terms.get("regularisation", 0.0)
+        return terms["reconstruction"] + self.term_weights["kl"] * excess + self.beyond_elbo(terms)
 
     def get_config(self) -> dict[str, Any]:
         """Return everything that the constructor takes."""
