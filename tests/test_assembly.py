@@ -123,6 +123,28 @@ def test_a_late_critic_in_steps_or_as_a_share_of_the_training():
 
 
 @pytest.mark.backend_free
+def test_the_perceptual_term_sets_in_late_on_every_model():
+    for values in ({}, {"model__name": "vae"}):
+        assert "WeightSchedule" not in callbacks(**values)
+        built = callbacks(loss__perceptual_weight=80.0, **values)["WeightSchedule"]
+        assert (built.term, built.unit) == ("perceptual", "steps")
+        assert [built.schedule(step) for step in (119, 120, 135, 150, 299)] == [0.0, 0.0, 40.0, 80.0, 80.0]
+    options = {"loss__perceptual_start": 5.0, "loss__perceptual_ramp": 0.0}
+    schedule = callbacks(loss__perceptual_weight=80.0, **options)["WeightSchedule"].schedule
+    assert [schedule(step) for step in (4, 5)] == [0.0, 80.0]
+
+
+def test_a_perceptual_term_from_the_first_step_is_warned_of():
+    values = {"loss__perceptual_weight": 80.0, "loss__perceptual_layers": "stage2,stem"}
+    model = assembly.build_model(tiny(**values))
+    assert model.perceptual.layers == ("stage2", "stem") and float(numpy(model.term_weights["perceptual"])) == 80.0
+    assembly.use_perceptual(model, tiny())
+    assert model.perceptual is None
+    with pytest.warns(UserWarning, match="loss.perceptual_start: expected .* above 0, got 0: .* loses the colours$"):
+        assembly.build_model(tiny(**values, loss__perceptual_start=0.0))
+
+
+@pytest.mark.backend_free
 def test_the_monitor_waits_for_the_warm_up_and_the_first_steps():
     monitor = callbacks()["CollapseMonitor"]
     assert (monitor.start, monitor.stop) == (2, False)

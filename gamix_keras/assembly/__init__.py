@@ -7,7 +7,7 @@ from gamix_keras.assembly.callbacks import (
     build_second_stage_callbacks,
     build_tensorboard,
 )
-from gamix_keras.assembly.models import JIT, build_model, build_second_stage, parameter_counts
+from gamix_keras.assembly.models import JIT, build_model, build_second_stage, parameter_counts, use_perceptual
 from gamix_keras.assembly.networks import build_critic, build_decoder, build_encoder
 from gamix_keras.assembly.sources import (
     HELD_OUT,
@@ -39,4 +39,5 @@ __all__ = [
     "open_image",
     "open_source",
     "parameter_counts",
+    "use_perceptual",
 ]

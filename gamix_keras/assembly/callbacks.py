@@ -46,6 +46,7 @@ def build_callbacks(config: Config, data: Data, folder: Path | None, begun: int 
         *_scheduled(config, begun),
         *_warmup(config, data.steps),
         *_late_critic(config, data.steps),
+        *_late_perceptual(config, data.steps),
         *average,
         *_monitor(config, data.steps),
         pictures,
@@ -117,6 +118,15 @@ def _late_critic(config: Config, steps: int) -> list[WeightSchedule]:
     if not config.has_critic or not (delay or length):
         return []
     return [WeightSchedule("adversarial", Schedule(loss.adversarial_weight, length, delay=delay))]
+
+
+def _late_perceptual(config: Config, steps: int) -> list[WeightSchedule]:
+    """Build the schedule of the perceptual term, if there is one that does not act in full from the start."""
+    loss = config.in_steps(steps).loss
+    delay, length = round(loss.perceptual_start), round(loss.perceptual_ramp)
+    if not loss.perceptual_weight or not (delay or length):
+        return []
+    return [WeightSchedule("perceptual", Schedule(loss.perceptual_weight, length, delay=delay))]
 
 
 def _monitor(config: Config, steps: int) -> list[CollapseMonitor]:

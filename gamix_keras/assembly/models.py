@@ -1,5 +1,6 @@
 """From a configuration to compiled models: the first stage and the second."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -25,7 +26,23 @@ def build_model(config: Config) -> keras.Model:
         rates["critic_optimizer"] = config.training.critic_learning_rate
     optimizers = {name: _adam(config, rate) for name, rate in rates.items()}
     model.compile(**optimizers, jit_compile=JIT[config.training.jit])
+    use_perceptual(model, config)
+    if config.loss.perceptual_weight and not config.loss.perceptual_start:
+        warnings.warn(
+            "loss.perceptual_start: expected steps or a share above 0, got 0: a perceptual term from the first step on "
+            "loses the colours",
+            stacklevel=2,
+        )
     return model
+
+
+def use_perceptual(model: keras.Model, config: Config) -> None:
+    """Give a model the perceptual term of a configuration, or take it away: a resumed run may have changed it."""
+    loss = config.loss
+    if loss.perceptual_weight:
+        model.use_perceptual(loss.perceptual_layers.split(","), loss.perceptual_weight)
+    else:
+        model.use_perceptual(None)
 
 
 def build_second_stage(config: Config) -> SecondStageVAE:

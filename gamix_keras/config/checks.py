@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from gamix_keras.config.catalogue import LIKELIHOODS, NETWORKS, OBJECTIVES, Divisor
+from gamix_keras.config.catalogue import FEATURE_STAGES, LIKELIHOODS, NETWORKS, OBJECTIVES, Divisor
 from gamix_keras.config.reading import is_read
 from gamix_keras.config.setting import UserError, shown
 
@@ -17,7 +17,7 @@ def check_together(config: Config) -> None:
         UserError: For the first contradiction; it names one setting, what it should be and why.
     """
     networks = (_image_size, _channels, _width)
-    terms = (_scale, _likelihood, _latents, _moments, _critic)
+    terms = (_scale, _likelihood, _latents, _moments, _critic, _perceptual)
     for check in (*networks, *terms, _schedule, _jit, _devices):
         check(config)
 
@@ -32,7 +32,7 @@ def check_asked(config: Config, changed: Collection[str]) -> None:
     Raises:
         UserError: If `training.keep_best=val_loss` would compare epochs whose losses mean different things.
     """
-    decisive = {"training.keep_best", "model.name", "model.critic", "loss.warmup"}
+    decisive = {"training.keep_best", "model.name", "model.critic", "loss.warmup", "loss.perceptual_weight"}
     if config.training.keep_best != "val_loss" or decisive.isdisjoint(changed):
         return
     wanted = "val_elbo, val_psnr or val_reconstruction"
@@ -40,6 +40,8 @@ def check_asked(config: Config, changed: Collection[str]) -> None:
         _refuse("training.keep_best", f"{wanted} with a critic, whose term is part of val_loss", config)
     if config.loss.warmup:
         _refuse("training.keep_best", f"{wanted} with loss.warmup, whose weight is part of val_loss", config)
+    if config.loss.perceptual_weight:
+        _refuse("training.keep_best", f"{wanted} with loss.perceptual_weight, which sets in during training", config)
 
 
 def _refuse(key: str, wanted: str, config: Config) -> None:
@@ -127,6 +129,13 @@ def _schedule(config: Config) -> None:
     schedule = config.training.schedule
     if schedule != "constant" and config.training.halve_every:
         _refuse("training.halve_every", f"0 with training.schedule={schedule}, which sets the step size itself", config)
+
+
+def _perceptual(config: Config) -> None:
+    names = config.loss.perceptual_layers.split(",")
+    if len(set(names)) < len(names) or not set(names) <= set(FEATURE_STAGES):
+        wanted = f"different ones of {', '.join(FEATURE_STAGES)} with commas between them"
+        _refuse("loss.perceptual_layers", wanted, config)
 
 
 def _jit(config: Config) -> None:

@@ -112,11 +112,16 @@ class Config:
 
         Args:
             steps: Steps of an epoch.
-            epochs: Epochs of the training that is shared; None takes `training.epochs`.
+            epochs: Epochs of the training that is shared; None takes `training.epochs`. Settings that a resumed run
+                may take up are shares of `training.epochs` in any case.
+
+        Settings that are not read stay as they are.
         """
-        whole = steps * (epochs or self.training.epochs)
-        shares = [key for key, entry in settings().items() if entry.metadata["share"] and 0 < self.get(key) < 1]
-        return self.updated({key: float(round(self.get(key) * whole)) for key in shares})
+        shares = {key: entry.metadata for key, entry in settings().items() if entry.metadata["share"]}
+        planned = {key: self.training.epochs if each["resumable"] else epochs for key, each in shares.items()}
+        wholes = {key: steps * (count or self.training.epochs) for key, count in planned.items()}
+        given = [key for key in shares if 0 < self.get(key) < 1 and is_read(self, key)]
+        return self.updated({key: float(round(self.get(key) * wholes[key])) for key in given})
 
     @property
     def pixels(self) -> int:

@@ -17,6 +17,7 @@ SCHEDULES = ("constant", "cosine", "one_cycle")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 _CRITIC = Condition("model.critic")
+_PERCEPTUAL = Condition("loss.perceptual_weight")
 _SECOND_STAGE = Condition("second_stage.epochs")
 
 
@@ -109,6 +110,26 @@ class LossConfig:
     adaptive_weight: bool = setting(False, "also weigh it by the ratio of gradients at the decoder's last kernel")
     critic_weight: float = setting(1.0, "weight of the critic's own loss", low=0)
     r1_weight: float = setting(0.0, "gamma of the R1 penalty on the critic's slope at real images", low=0)
+    perceptual_weight: float = setting(0.0, "weight of the perceptual distance; 0: none", low=0, resumable=True)
+    perceptual_layers: str = setting(
+        "stem,stage2,stage3", "maps of EfficientNet-Lite0 that it compares", resumable=True, needs=_PERCEPTUAL
+    )
+    perceptual_start: float = setting(
+        0.4,
+        "steps before it sets in; below 1: share of the training",
+        low=0,
+        share=True,
+        resumable=True,
+        needs=_PERCEPTUAL,
+    )
+    perceptual_ramp: float = setting(
+        0.1,
+        "steps of its rise after that; below 1: share of the training",
+        low=0,
+        share=True,
+        resumable=True,
+        needs=_PERCEPTUAL,
+    )
 
 
 @dataclass(frozen=True)

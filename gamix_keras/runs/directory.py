@@ -140,7 +140,8 @@ class Run(Stage):
             recorded = self.config.get(key)
             if value != recorded and not self._may_change(key, value):
                 raise UserError(f"{key}: expected {recorded}, as the run was started with, got {value}")
-        return replace(self, config=self.config.updated(values))
+        kept = {key: value for key, value in self.in_steps.items() if values.get(key) in (None, self.config.get(key))}
+        return replace(self, config=self.config.updated(values), in_steps=kept)
 
     def _may_change(self, key: str, value: Value) -> bool:
         to_come = key.startswith("second_stage.") and not self.second_stage.latest_checkpoint().exists

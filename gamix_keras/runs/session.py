@@ -118,7 +118,9 @@ def _refuse_lost(run: Run, stage: Stage, every: int) -> None:
 
 def _model(run: Run, checkpoint: Checkpoint) -> keras.Model:
     if checkpoint.exists and devices.process_shard().count == 1:
-        return run.load_checkpoint(compile=True)
+        model = run.load_checkpoint(compile=True)
+        assembly.use_perceptual(model, run.config)
+        return model
     model = assembly.build_model(run.config)
     if checkpoint.exists:  # built as the other processes build theirs, variable by variable
         devices.run_locally(model.load_weights, checkpoint.file)

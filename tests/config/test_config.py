@@ -119,6 +119,7 @@ MOVING = {
     "training.keep_best=val_loss loss.adversarial_start=0.5": f"{BEST}a critic",
     "training.keep_best=val_loss model.name=vae loss.warmup=2": f"{BEST}loss.warmup, whose weight is part of val_loss",
     "training.keep_best=val_loss model.critic=false loss.warmup=2 loss.warmup_shape=cyclical": f"{BEST}loss.warmup",
+    "training.keep_best=val_loss model.name=vae loss.perceptual_weight=9": f"{BEST}loss.perceptual_weight, which sets",
 }
 
 
@@ -140,6 +141,13 @@ def test_val_loss_may_choose_if_it_means_the_same_in_every_epoch():
 def test_an_older_run_that_kept_the_best_val_loss_can_be_opened_and_extended():
     written = {"training": {"keep_best": "val_loss"}, "loss": {"warmup": 2.0}}
     assert Config.from_dict(written).updated({"training.epochs": 20}).training.keep_best == "val_loss"
+
+
+@pytest.mark.parametrize("layers", ["stem,stem", "stage8", "", "stem, stage2"])
+def test_perceptual_layers_are_different_stages(layers):
+    assert changed("loss.perceptual_layers=stage5,stem").loss.perceptual_layers == "stage5,stem"
+    with pytest.raises(UserError, match="loss.perceptual_layers: expected different ones of stem, .* with commas"):
+        Config().updated({"loss.perceptual_layers": layers})
 
 
 @pytest.mark.parametrize("assignments", TOGETHER)

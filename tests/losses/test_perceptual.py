@@ -108,7 +108,9 @@ def test_it_serves_any_model_even_if_it_is_made_within_the_compiled_step():
 
 def test_a_file_holds_the_names_but_no_network():
     assert round_trip(PerceptualLoss(NAMES)).layers == NAMES
-    with pytest.raises(ValueError, match=r"expected the network .* give it to model.use_perceptual\(network, weight\)$"):
+    with pytest.raises(
+        ValueError, match=r"expected the network .* give it to model.use_perceptual\(network, weight\)$"
+    ):
         round_trip(PerceptualLoss(network()))(X, Y)
 
 

@@ -61,6 +61,18 @@ def test_steps_are_recorded_beside_the_settings(begun):
         Run.open(begun.path)
 
 
+@pytest.mark.backend_free
+def test_a_term_that_a_resumed_run_takes_up_is_a_share_of_what_is_now_planned(begun):
+    taken = {"training.epochs": 20, "loss.perceptual_weight": 50.0}
+    resumed = Run.open(begun.path).changed(taken).planned(STEPS)
+    assert resumed.in_steps == {**begun.in_steps, "loss.perceptual_start": 24.0, "loss.perceptual_ramp": 6.0}
+    resumed.begin_session(4)
+    again = Run.open(begun.path).changed({"training.epochs": 30}).planned(STEPS)
+    assert again.in_steps == resumed.in_steps  # fixed by the session that took it up
+    moved = Run.open(begun.path).changed({"training.epochs": 30, "loss.perceptual_start": 0.5}).planned(STEPS)
+    assert moved.scheduled.loss.perceptual_start == 45.0
+
+
 def test_a_session_follows_what_was_recorded(begun):
     """The session of an extended run, as `train --resume` makes it, has the schedule of the first one."""
     resumed = session.prepare(Run.open(begun.path).changed({"training.epochs": 20}))
