@@ -18,6 +18,7 @@ ON = {
     "loss.free_bits": 0.5,
     "loss.warmup": 2.0,
     "training.ema_decay": 0.9,
+    "loss.perceptual_weight": 50.0,
     "second_stage.epochs": 3,
 }
 OFF = {"training.numeric_guard": "off", "model.critic": False}
@@ -36,6 +37,7 @@ OTHER |= {
     "model.critic_spectral_norm": True,
     "loss.capacity": 1.0,
     "loss.mae_weight": 100.0,
+    "loss.perceptual_layers": "stage5",
 }
 
 
@@ -87,7 +89,7 @@ def test_a_setting_is_refused_without_what_it_needs(key):
 def test_what_needs_something_is_known():
     """The list by hand, so that a condition cannot get lost with the row that implies it."""
     always = {"seed", "backend", "model.name", "model.network", "model.latent_dim", "model.width"}
-    always |= {"loss.likelihood", "loss.warmup", "second_stage.epochs"}
+    always |= {"loss.likelihood", "loss.warmup", "loss.perceptual_weight", "second_stage.epochs"}
     of_training = {"critic_learning_rate", "ema_start", "guard_events"}
     for key in settings():
         section, _, name = key.rpartition(".")
