@@ -15,6 +15,7 @@ from typing import Any
 CLASSES = {
     "layers": (
         "AddPositions",
+        "AggregateDraws",
         "AggregateMoments",
         "AverageDistance",
         "BatchNormalization",
@@ -23,6 +24,7 @@ CLASSES = {
         "Conv2DTranspose",
         "Dense",
         "DepthToSpace",
+        "DifferentiableAugmentation",
         "EinsumDense",
         "EqualPhases",
         "GaussianSampling",
@@ -35,7 +37,9 @@ CLASSES = {
         "PlaneNormalization",
         "PreActivatedConv",
         "PrependToken",
+        "RandomProjection",
         "ResidualBlock",
+        "RunningBalance",
         "ScaleShift",
         "SelfAttention",
         "SpectralNorm",
@@ -70,6 +74,7 @@ CLASSES = {
         "MLPDecoder",
         "MLPEncoder",
         "PatchGANCritic",
+        "ProjectedCritic",
         "ResNetDecoder",
         "ResNetEncoder",
         "SecondStageDecoder",

@@ -8,6 +8,7 @@ import numpy as np
 
 from gamix_keras.losses import LaplaceNLL
 from gamix_keras.models import GAMIXVAE, VAE
+from gamix_keras.networks import ProjectedCritic
 from gamix_keras.training import PhasedModel
 
 SHAPE = (8, 8, 3)
@@ -83,14 +84,29 @@ def critic(shape=SHAPE, dtype=None, constraint=None) -> keras.Model:
     return keras.Model(inputs, x, name="critic")
 
 
+def features(shape=SHAPE) -> keras.Model:
+    """A frozen network of two maps, for a `ProjectedCritic`."""
+    inputs = keras.Input(shape, name="image")
+    maps = [inputs]
+    for i, channels in enumerate((3, 5)):
+        conv = keras.layers.Conv2D(channels, 3, 2, "same", activation="tanh", kernel_initializer=initializer(11 + i))
+        maps.append(conv(maps[-1]))
+    return keras.Model(inputs, maps[1:], name="features")
+
+
+def projected(shape=SHAPE, dtype=None, **kwargs) -> ProjectedCritic:
+    """A critic on that network."""
+    return ProjectedCritic(shape, width=4, features=features(shape), dtype=dtype, **kwargs)
+
+
 def vae(likelihood=None, dtype=None, **kwargs) -> VAE:
     """A tiny VAE, not compiled."""
     return VAE(encoder(dtype=dtype), decoder(dtype=dtype), likelihood or LaplaceNLL(0.5), **{"seed": 0, **kwargs})
 
 
-def gamix(likelihood=None, with_critic=True, dtype=None, **kwargs) -> GAMIXVAE:
-    """A tiny GAMIX-VAE, not compiled."""
-    judge = critic(dtype=dtype) if with_critic else None
+def gamix(likelihood=None, with_critic=True, dtype=None, judge=None, **kwargs) -> GAMIXVAE:
+    """A tiny GAMIX-VAE, not compiled; `judge` takes the place of its critic."""
+    judge = (judge or critic(dtype=dtype)) if with_critic else None
     kwargs = {"adversarial_weight": 1.0, "seed": 0, **kwargs}
     return GAMIXVAE(encoder(dtype=dtype), decoder(dtype=dtype), likelihood or LaplaceNLL(0.5), judge, **kwargs)
 

@@ -8,11 +8,14 @@ import pytest
 from tiny import TINY
 
 from gamix_keras import assembly, plots
+from gamix_keras.callbacks import WeightSchedule
 from gamix_keras.config import Config, UserError, settings
 from gamix_keras.config.catalogue import NETWORKS
 from gamix_keras.config.presets import load_preset, preset_names
+from gamix_keras.config.reading import check_read
 from gamix_keras.losses import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
 from gamix_keras.models import GAMIXVAE, VAE
+from gamix_keras.networks import ProjectedCritic
 
 
 def tiny(**values):
@@ -79,6 +82,18 @@ def test_settings_of_the_critic_reach_it():
     assert {"critic_r1", "adaptive_weight"} <= set(model.trackers)
 
 
+def test_settings_of_the_projected_critic_reach_it():
+    values = {"model__critic_network": "projected", "model__critic_width": 8, "training__critic_beta_1": 0.0}
+    values |= {"loss__adversarial_samples": 0.5, "loss__adaptive_weight": True, "loss__adaptive_every": 10}
+    values |= {"loss__augment": "colour", "training__critic_beta_2": 0.99, "training__precision": "mixed_bfloat16"}
+    model = assembly.build_model(tiny(**values, seed=3))
+    assert (type(model.critic), model.critic.width, model.critic.seed) == (ProjectedCritic, 8, 3)
+    assert model.critic.get_config()["dtype"]["config"]["name"] == "mixed_bfloat16"
+    assert (model.adversarial_samples, model.balance.every, model.augmentation.kinds) == (0.5, 10, "colour")
+    first, second = model.phase_optimizer("autoencoder"), model.phase_optimizer("critic")
+    assert (first.beta_1, first.beta_2, second.beta_1, second.beta_2) == (0.5, 0.999, 0.0, 0.99)
+
+
 @pytest.mark.parametrize(("size", "patches"), [(28, 7), (32, 4), (36, 9)])
 def test_the_critic_halves_as_often_as_the_size_allows(size, patches):
     assert assembly.build_critic(tiny(data__image_size=size)).output_shape == (None, patches, patches, 1)
@@ -101,6 +116,13 @@ def callbacks(steps=100, **values):
     return {type(callback).__name__: callback for callback in built}
 
 
+def schedules(steps=100, **values):
+    """Its schedules of weights."""
+    data = assembly.Data(None, steps, None, np.zeros((1, 16, 16, 3)), None)
+    built = assembly.build_callbacks(tiny(**values), data, "pictures")
+    return [callback for callback in built if isinstance(callback, WeightSchedule)]
+
+
 @pytest.mark.backend_free
 def test_the_warm_up_acts_on_the_weight_that_the_objective_has():
     assert "WeightSchedule" not in callbacks()
@@ -118,8 +140,11 @@ def test_the_warm_up_acts_on_the_weight_that_the_objective_has():
 
 @pytest.mark.backend_free
 def test_a_late_critic_in_steps_or_as_a_share_of_the_training():
-    schedule = callbacks(loss__adversarial_start=0.1, loss__adversarial_ramp=40.0)["WeightSchedule"].schedule
-    assert [schedule(step) for step in (29, 30, 50, 70, 299)] == [0.0, 0.0, 50.0, 100.0, 100.0]
+    late = {"loss__adversarial_start": 0.2, "loss__adversarial_ramp": 40.0}
+    schedule = callbacks(1000, **late)["WeightSchedule"].schedule
+    assert [schedule(step) for step in (599, 600, 620, 640, 2999)] == [0.0, 0.0, 50.0, 100.0, 100.0]
+    schedule = callbacks(200, **late)["WeightSchedule"].schedule  # 120 of 600 steps would be too few
+    assert [schedule(step) for step in (299, 300, 320, 340, 599)] == [0.0, 0.0, 50.0, 100.0, 100.0]
     for values in ({"model__critic": False}, {"model__name": "vae"}):
         assert "WeightSchedule" not in callbacks(loss__adversarial_start=5.0, **values)
 
@@ -147,6 +172,27 @@ def test_a_perceptual_term_from_the_first_step_is_warned_of():
         assembly.build_model(tiny(**values, loss__perceptual_start=0.0))
     (said,) = [str(each.message) for each in caught if each.category is UserWarning]
     assert said.startswith("loss.perceptual_start: expected ") and said.endswith(" loses the colours")
+
+
+@pytest.mark.backend_free
+def test_in_a_short_training_the_critic_never_sets_in():
+    message = (
+        "^loss.adversarial_start: expected fewer than the 300 steps of the training, got 300: the critic's term never"
+    )
+    with pytest.warns(UserWarning, match=message):
+        built = callbacks(100, loss__adversarial_start=0.6, loss__adversarial_ramp=0.2)
+    assert {built["WeightSchedule"].schedule(step) for step in range(301)} == {0.0}
+    callbacks(100, loss__adversarial_start=60.0)  # steps are taken at their word
+
+
+@pytest.mark.backend_free
+def test_a_projected_critic_is_idle_until_its_start():
+    values = {"model__critic_network": "projected", "loss__critic_weight": 3.0, "loss__critic_start": 0.5}
+    (start,) = [each for each in schedules(1000, **values) if each.term == "critic"]
+    assert [start.schedule(step) for step in (0, 1499, 1500)] == [0.0, 0.0, 3.0]
+    with pytest.raises(UserError, match="loss.critic_start: expected model.critic_network=projected"):
+        config = tiny(loss__critic_start=0.5)
+        check_read(config, {"loss.critic_start": 0.5})
 
 
 @pytest.mark.backend_free

@@ -7,6 +7,7 @@ TINY = {
     "model.width": 4,
     "model.latent_dim": 3,
     "model.critic_width": 4,
+    "loss.adversarial_start": 0.0,
     "training.batch_size": 8,
     "training.epochs": 1,
 }

@@ -23,6 +23,7 @@ from gamix_keras.callbacks import (
 )
 from gamix_keras.config import Config
 from gamix_keras.config.catalogue import OBJECTIVES
+from gamix_keras.config.reading import is_read
 
 WARMUPS = {"linear": {}, "cosine": {"shape": "cosine"}, "cyclical": {"cycles": 4, "ratio": 0.5}}
 # The variable of a model that holds the weight of a setting.
@@ -109,15 +110,23 @@ def _warmup(config: Config, steps: int) -> list[WeightSchedule]:
 
 
 def _late_critic(config: Config, steps: int) -> list[WeightSchedule]:
-    """Build the schedule of the adversarial term, if it does not act in full from the start.
+    """Build the schedules of the adversarial term and of the critic's own loss, if they do not act from the start.
 
-    The critic itself trains from the first step, so it is warm when the term sets in.
+    Unless `loss.critic_start` is set, the critic trains from the first step, so it is warm when the term sets in.
     """
+    if not config.has_critic:
+        return []
     loss = config.in_steps(steps).loss
     delay, length = round(loss.adversarial_start), round(loss.adversarial_ramp)
-    if not config.has_critic or not (delay or length):
-        return []
-    return [WeightSchedule("adversarial", Schedule(loss.adversarial_weight, length, delay=delay))]
+    idle = round(loss.critic_start) if is_read(config, "loss.critic_start") else 0
+    whole = steps * config.training.epochs
+    if delay >= whole:
+        message = f"expected fewer than the {whole} steps of the training, got {delay}: the critic's term never sets in"
+        warnings.warn(f"loss.adversarial_start: {message}", stacklevel=2)
+        return [WeightSchedule("adversarial", Schedule(0.0, 0))]
+    late = [WeightSchedule("adversarial", Schedule(loss.adversarial_weight, length, delay=delay))]
+    later = [WeightSchedule("critic", Schedule(loss.critic_weight, 0, delay=idle))]
+    return [*(late if delay or length else []), *(later if idle else [])]
 
 
 def _late_perceptual(config: Config, steps: int) -> list[WeightSchedule]:

@@ -24,7 +24,7 @@ def build_model(config: Config) -> keras.Model:
     rates = {"optimizer": config.training.learning_rate}
     if "critic" in model.phase_names:
         rates["critic_optimizer"] = config.training.critic_learning_rate
-    optimizers = {name: _adam(config, rate) for name, rate in rates.items()}
+    optimizers = {name: _adam(config, rate, name.startswith("critic")) for name, rate in rates.items()}
     model.compile(**optimizers, jit_compile=JIT[config.training.jit])
     use_perceptual(model, config)
     if config.loss.perceptual_weight and not config.loss.perceptual_start:
@@ -78,9 +78,13 @@ def _likelihood(config: Config) -> keras.losses.Loss:
     return getattr(losses, row.loss)(*scale)
 
 
-def _adam(config: Config, rate: float) -> keras.optimizers.Optimizer:
-    training = config.training
-    return keras.optimizers.Adam(rate, beta_1=training.beta_1, global_clipnorm=training.clip_norm)
+def _adam(config: Config, rate: float, is_critic: bool) -> keras.optimizers.Optimizer:
+    training, betas = config.training, {"beta_1": config.training.beta_1}
+    if is_critic:
+        betas["beta_2"] = training.critic_beta_2
+        if training.critic_beta_1 is not None:
+            betas["beta_1"] = training.critic_beta_1
+    return keras.optimizers.Adam(rate, **betas, global_clipnorm=training.clip_norm)
 
 
 def parameter_counts(config: Config) -> dict[str, int]:

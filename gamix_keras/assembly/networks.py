@@ -8,8 +8,7 @@ from typing import Any
 import keras
 
 from gamix_keras.config import Config
-from gamix_keras.config.catalogue import NETWORKS
-from gamix_keras.networks import PatchGANCritic
+from gamix_keras.config.catalogue import CRITICS, NETWORKS
 
 
 def _class(path: str) -> type[keras.Model]:
@@ -18,7 +17,8 @@ def _class(path: str) -> type[keras.Model]:
 
 
 # All of them at once: a checkpoint can be loaded only after the classes that it names.
-_CLASSES = {path: _class(path) for row in NETWORKS.values() for path in (row.encoder, row.decoder)}
+_PATHS = [path for row in NETWORKS.values() for path in (row.encoder, row.decoder)]
+_CLASSES = {path: _class(path) for path in (*_PATHS, *(row.critic for row in CRITICS.values()))}
 
 
 def build_encoder(config: Config) -> keras.Model:
@@ -49,10 +49,23 @@ def build_critic(config: Config) -> keras.Model | None:
     """Build the critic, or return None if the configuration has none."""
     if not config.has_critic:
         return None
-    model, (height, width, _) = config.model, config.data.image_shape
-    widths = (model.critic_width,) * 3 + (max(1, model.critic_width // 2),) * 2
+    row = CRITICS[config.model.critic_network]
+    options = {argument: getattr(config.model, name) for name, argument in row.settings.items()}
+    own = _OF_CRITIC[config.model.critic_network](config, options.pop("width"))
+    common = {"image_shape": config.data.image_shape, "dtype": config.training.precision}
+    return _CLASSES[row.critic](**common, **options, **own)
+
+
+def _patchgan(config: Config, width: int) -> dict[str, Any]:
+    height, breadth, _ = config.data.image_shape
+    widths = (width,) * 3 + (max(1, width // 2),) * 2
     # Three halvings, as far as the size allows: 28 pixels can be halved twice.
-    strides = [2 if i < 3 and math.gcd(height, width) % 2 ** (i + 1) == 0 else 1 for i in range(len(widths))]
-    options = {"norm": model.critic_norm, "spectral_norm": model.critic_spectral_norm}
-    options |= {"dtype": config.training.precision, **NETWORKS[model.network].critic}
-    return PatchGANCritic(config.data.image_shape, widths, strides, **options)
+    strides = [2 if i < 3 and math.gcd(height, breadth) % 2 ** (i + 1) == 0 else 1 for i in range(len(widths))]
+    return {"widths": widths, "strides": strides, **NETWORKS[config.model.network].critic}
+
+
+def _projected(config: Config, width: int) -> dict[str, Any]:
+    return {"width": width, "seed": config.seed}
+
+
+_OF_CRITIC = {"patchgan": _patchgan, "projected": _projected}

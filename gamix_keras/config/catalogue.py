@@ -1,4 +1,4 @@
-"""One row for each network, likelihood, objective and sampler: what it is made of, what it reads, what it asks for.
+"""One row for each network, critic, likelihood, objective and sampler: what it is, what it reads, what it asks for.
 
 The choices of `--set`, the checks, the assembly and the "only with ..." of the help follow from these rows. A new
 network is a file in `networks/` and a row in `NETWORKS`. Nothing here imports Keras: a row names a class, which
@@ -12,6 +12,8 @@ from typing import Any
 # From the section `model` to a number that divides a size, and how to write it.
 Divisor = Callable[[Any], tuple[int, str]]
 SCALES = ("learned", "optimal", "per_pixel")
+# What may happen to images before a critic judges them.
+AUGMENTATIONS = ("none", "colour", "translation", "colour,translation")
 # Where maps can be taken from EfficientNet-Lite0, from the images on.
 FEATURE_STAGES = ("stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7")
 
@@ -63,6 +65,25 @@ class Network:
     def reads(self) -> tuple[str, ...]:
         """Return the settings that make a difference to it, by dotted key."""
         return tuple(f"model.{name}" for name in (*self.settings, *self.encoder_settings, *self.decoder_settings))
+
+
+@dataclass(frozen=True)
+class Critic:
+    """What judges images and reconstructions.
+
+    Attributes:
+        critic: The class, as `module.Class` in `gamix_keras.networks`.
+        settings: Arguments by the setting of `model` that they take.
+        schedules: Settings of `loss` that move the weight of its own loss.
+    """
+
+    critic: str
+    settings: Mapping[str, str]
+    schedules: tuple[str, ...] = ()
+
+    def reads(self) -> tuple[str, ...]:
+        """Return the settings that make a difference to it, by dotted key."""
+        return (*(f"model.{name}" for name in self.settings), *(f"loss.{name}" for name in self.schedules))
 
 
 @dataclass(frozen=True)
@@ -173,6 +194,14 @@ NETWORKS: dict[str, Network] = {
     "mlp": Network("mlp.MLPEncoder", "mlp.MLPDecoder", settings=("width", "depth")),
 }
 
+CRITICS: dict[str, Critic] = {
+    "patchgan": Critic(
+        "patchgan.PatchGANCritic",
+        settings={"critic_width": "width", "critic_norm": "norm", "critic_spectral_norm": "spectral_norm"},
+    ),
+    "projected": Critic("projected.ProjectedCritic", settings={"critic_width": "width"}, schedules=("critic_start",)),
+}
+
 LIKELIHOODS: dict[str, Likelihood] = {
     "laplace": Likelihood("LaplaceNLL"),
     "gaussian": Likelihood("GaussianNLL"),
@@ -184,7 +213,16 @@ OBJECTIVES: dict[str, Objective] = {
     "gamix": Objective(
         "GAMIXVAE",
         settings=("moments", "momentum", "global_weight", "variance_weight"),
-        critic_settings=("adversarial", "adversarial_weight", "critic_weight", "r1_weight", "adaptive_weight"),
+        critic_settings=(
+            "adversarial",
+            "adversarial_weight",
+            "adversarial_samples",
+            "critic_weight",
+            "r1_weight",
+            "adaptive_weight",
+            "adaptive_every",
+            "augment",
+        ),
         warmup=("global_weight",),
     ),
     "vae": Objective("VAE", settings=("beta", "free_bits", "group_size", "capacity"), warmup=("capacity", "beta")),

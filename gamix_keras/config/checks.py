@@ -121,7 +121,11 @@ def _batch_moments(config: Config) -> None:
 
 
 def _critic(config: Config) -> None:
-    if config.model.critic_spectral_norm and config.model.critic_norm != "none":
+    if (
+        is_read(config, "model.critic_norm")
+        and config.model.critic_spectral_norm
+        and config.model.critic_norm != "none"
+    ):
         _refuse("model.critic_norm", "none with model.critic_spectral_norm, which it would undo", config)
 
 

@@ -121,7 +121,8 @@ class Config:
         planned = {key: self.training.epochs if each["resumable"] else epochs for key, each in shares.items()}
         wholes = {key: steps * (count or self.training.epochs) for key, count in planned.items()}
         given = [key for key in shares if 0 < self.get(key) < 1 and is_read(self, key)]
-        return self.updated({key: float(round(self.get(key) * wholes[key])) for key in given})
+        steps_of = {key: max(shares[key]["share"], round(self.get(key) * wholes[key])) for key in given}
+        return self.updated({key: float(count) for key, count in steps_of.items()})
 
     @property
     def pixels(self) -> int:

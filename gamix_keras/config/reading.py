@@ -8,7 +8,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from gamix_keras.config.catalogue import LIKELIHOODS, NETWORKS, OBJECTIVES
+from gamix_keras.config.catalogue import CRITICS, LIKELIHOODS, NETWORKS, OBJECTIVES
 from gamix_keras.config.setting import Condition, UserError, Value, declared, shown
 
 Config = Any
@@ -16,6 +16,7 @@ Config = Any
 _TABLES: dict[str, Mapping[str, Any]] = {
     "model.name": OBJECTIVES,
     "model.network": NETWORKS,
+    "model.critic_network": CRITICS,
     "loss.likelihood": LIKELIHOODS,
 }
 

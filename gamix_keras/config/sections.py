@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gamix_keras.config.catalogue import LIKELIHOODS, NETWORKS, OBJECTIVES, SCALES
+from gamix_keras.config.catalogue import AUGMENTATIONS, CRITICS, LIKELIHOODS, NETWORKS, OBJECTIVES, SCALES
 from gamix_keras.config.setting import Condition, setting, sides
 from gamix_keras.config.sources import source_words
 
@@ -70,8 +70,13 @@ class ModelConfig:
     patch: int = setting(8, "side of a patch in pixels", low=1, high=4096)
     heads: int = setting(4, "attention heads", low=1, high=1024)
     depth: int = setting(4, "transformer blocks, or hidden layers of the mlp", low=1, high=1000)
-    critic: bool = setting(True, "train against a PatchGAN critic")
-    critic_width: int = setting(64, "channels of the critic's first convolution", low=1, high=8192, needs=_CRITIC)
+    critic: bool = setting(True, "train against a critic")
+    critic_network: str = setting(
+        "patchgan", "the critic; projected: on a frozen network", choices=tuple(CRITICS), needs=_CRITIC
+    )
+    critic_width: int = setting(
+        64, "channels of the critic's first convolution, or of each projection", low=1, high=8192, needs=_CRITIC
+    )
     critic_norm: str = setting("group", "normalisation of the critic", choices=("group", "none"), needs=_CRITIC)
     critic_spectral_norm: bool = setting(False, "hold the spectral norm of the critic's kernels at 1", needs=_CRITIC)
 
@@ -101,14 +106,28 @@ class LossConfig:
     momentum: float | None = setting(None, "running moments; none: of the batch", low=0, below=1)
     adversarial: str = setting("bce", "adversarial loss", choices=("bce", "hinge", "least_squares"))
     adversarial_weight: float = setting(100.0, "weight of the adversarial term", low=0)
+    adversarial_samples: float = setting(
+        0.0, "draws that the critic judges too, as a share of the batch: decoded, as fakes", low=0, high=8
+    )
     adversarial_start: float = setting(
-        0.0, "steps before it sets in; below 1: share of the training", low=0, needs=_CRITIC, share=True
+        0.0, "steps before it sets in; below 1: share of the training, at least 300", low=0, needs=_CRITIC, share=300
     )
     adversarial_ramp: float = setting(
-        0.0, "steps of its rise after that; below 1: share of the training", low=0, needs=_CRITIC, share=True
+        0.0, "steps of its rise after that; below 1: share of the training", low=0, needs=_CRITIC, share=1
     )
     adaptive_weight: bool = setting(False, "also weigh it by the ratio of gradients at the decoder's last kernel")
+    adaptive_every: int = setting(
+        1,
+        "steps between two such ratios, which are averaged; 1: each as it is",
+        low=1,
+        high=1000000,
+        needs=Condition("loss.adaptive_weight"),
+    )
+    augment: str = setting("none", "change what the critic sees at random, for small data", choices=AUGMENTATIONS)
     critic_weight: float = setting(1.0, "weight of the critic's own loss", low=0)
+    critic_start: float = setting(
+        0.0, "steps in which the critic is idle; below 1: share of the training, at least 300", low=0, share=300
+    )
     r1_weight: float = setting(0.0, "gamma of the R1 penalty on the critic's slope at real images", low=0)
     perceptual_weight: float = setting(0.0, "weight of the perceptual distance; 0: none", low=0, resumable=True)
     perceptual_layers: str = setting(
@@ -118,7 +137,7 @@ class LossConfig:
         0.4,
         "steps before it sets in; below 1: share of the training",
         low=0,
-        share=True,
+        share=1,
         resumable=True,
         needs=_PERCEPTUAL,
     )
@@ -126,7 +145,7 @@ class LossConfig:
         0.1,
         "steps of its rise after that; below 1: share of the training",
         low=0,
-        share=True,
+        share=1,
         resumable=True,
         needs=_PERCEPTUAL,
     )
@@ -148,6 +167,10 @@ class TrainingConfig:
     )
     halve_every: int = setting(0, "epochs between two halvings of both step sizes; 0: none", low=0, high=1000000)
     beta_1: float = setting(0.5, "first-moment decay of both Adams", low=0, below=1)
+    critic_beta_1: float | None = setting(
+        None, "first-moment decay of the critic's Adam; none: beta_1", low=0, below=1, needs=_CRITIC
+    )
+    critic_beta_2: float = setting(0.999, "second-moment decay of the critic's Adam", low=0, below=1, needs=_CRITIC)
     clip_norm: float | None = setting(None, "clip the norm of the whole gradient to this", above=0)
     ema_decay: float | None = setting(None, "sample and validate with averaged weights: decay", low=0, below=1)
     ema_start: int = setting(

@@ -64,7 +64,7 @@ def setting(
     below: float | None = None,
     resumable: bool | tuple[Value, ...] = False,
     needs: Condition | None = None,
-    share: bool = False,
+    share: int | None = None,
     sides: bool = False,
 ) -> dataclasses.Field:
     """Declare one setting.
@@ -80,7 +80,8 @@ def setting(
         resumable: Whether it may change when a run is resumed, or the values that it may then take.
         needs: Without which it does nothing; what the rows of `catalogue` say need not be said again.
         sides: Whether a text is HEIGHTxWIDTH, two whole numbers within the bounds.
-        share: Whether a number below 1 is a share of the whole training, and any other a number of steps.
+        share: The least steps that a share stands for, if a number below 1 is a share of the whole training and any
+            other a number of steps; None if not.
     """
     limits = {"low": low, "high": high, "above": above, "below": below}
     metadata = {

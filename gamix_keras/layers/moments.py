@@ -91,6 +91,17 @@ class AggregateMoments(keras.layers.Layer):
             return self._batch_moments(mean, within)
         return self._running_moments(mean, within)
 
+    def current(self) -> tuple[Tensor, Tensor]:
+        """Return the running moments as they are: m, (D,), and the second moment of the chosen kind, float32.
+
+        Raises:
+            ValueError: If there are none, without `momentum`.
+        """
+        if self.momentum is None:
+            raise ValueError("AggregateMoments: momentum: expected a number for running moments, got None.")
+        first, spread, within, _ = (ops.convert_to_tensor(self.averages[name]) for name in AVERAGES)
+        return first, self._second_moment(spread, within)
+
     def batch_mean(self, values: Tensor) -> Tensor:
         """Return the mean over the global batch, on whatever replicas its rows are."""
         return replicas.mean(ops.mean(values, axis=0))

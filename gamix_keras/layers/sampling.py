@@ -1,5 +1,6 @@
 """The reparameterised Gaussian sample."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -38,13 +39,7 @@ class GaussianSampling(keras.layers.Layer):
     def draw(self, mean: Tensor, log_var: Tensor, seed: Any = EVALUATION_SEED) -> Tensor:
         """Return a sample with the given seed (an int gives the same noise each call) whatever the mode."""
         mean = ops.cast(mean, "float32")
-        return mean + ops.exp(0.5 * gaussian.clip_log_var(log_var)) * self._noise(ops.shape(mean), seed)
-
-    @staticmethod
-    def _noise(shape: tuple, seed: Any) -> Tensor:
-        if replicas.count() > 1:  # drawn for the whole batch: several devices see what one would
-            shape = (shape[0] * replicas.count(), *shape[1:])
-        return replicas.shard(keras.random.normal(shape, dtype="float32", seed=seed))
+        return mean + ops.exp(0.5 * gaussian.clip_log_var(log_var)) * batch_noise(ops.shape(mean), seed)
 
     def compute_output_shape(self, mean_shape: tuple, log_var_shape: tuple) -> tuple:
         """Return the shape of the mean."""
@@ -53,3 +48,16 @@ class GaussianSampling(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the seed."""
         return {**super().get_config(), "seed": self.seed}
+
+
+def batch_noise(shape: tuple, seed: Any, draw: Callable[..., Tensor] = keras.random.normal) -> Tensor:
+    """Return random numbers for this replica's rows, drawn for the whole batch: several devices see what one would.
+
+    Args:
+        shape: (B, ...), B on this replica.
+        seed: A number, or a generator whose state moves on.
+        draw: Draws float32 of a shape from a seed.
+    """
+    if replicas.count() > 1:
+        shape = (shape[0] * replicas.count(), *shape[1:])
+    return replicas.shard(draw(shape, dtype="float32", seed=seed))

@@ -1,5 +1,6 @@
 """What the critic and the generator minimise, the penalty on the critic's slope, and the adversarial term's balance."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -62,6 +63,17 @@ class AdversarialLoss(ImageLoss):
             values = -signed
         return ops.mean(values, axis=(1, 2, 3))
 
+    def of_maps(self, maps: Sequence[Tensor], target: float, sample_weight: Tensor | None = None) -> Tensor:
+        """Return the mean over several maps of logits, each (B, h, w, 1) and counted equally, of their losses.
+
+        Args:
+            maps: Logits of each map.
+            target: 1 if the critic should say `real`, 0 for `reconstructed`.
+            sample_weight: None, or the weight of each image, (B,).
+        """
+        losses = [self(ops.full_like(logits, target), logits, sample_weight=sample_weight) for logits in maps]
+        return sum(losses) / len(losses)
+
     def get_config(self) -> dict[str, Any]:
         """Return kind, role and Keras's own arguments."""
         return {**super().get_config(), "kind": self.kind, "role": self.role}
@@ -70,9 +82,9 @@ class AdversarialLoss(ImageLoss):
 def slope_penalty(gradients: Tensor, patches: int) -> Tensor:
     """R1 = 1/2 E |grad_x D(x)|^2 / n over real images (Mescheder 2018, eq. 9 without its gamma), >= 0.
 
-    D(x) is the sum of an image's n patch logits. Dividing by n keeps the penalty on the scale of the critic's loss, a
-    mean over patches: for patches that share no pixel it is the mean of each patch's own penalty, for n = 1 the
-    published formula.
+    D(x) is the sum of an image's n patch logits, of all maps if there are several. Dividing by n keeps the penalty on
+    the scale of the critic's loss, a mean over patches: for patches that share no pixel it is the mean of each patch's
+    own penalty, for n = 1 the published formula.
 
     Args:
         gradients: Gradients of D by each image, (B, H, W, C).

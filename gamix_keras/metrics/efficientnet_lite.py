@@ -170,8 +170,7 @@ def feature_stages(names: Sequence[str], image_shape: tuple[int, int, int]) -> k
     Raises:
         ValueError: If a name is unknown or occurs twice, or the weights are not installed.
     """
-    if not names or len(set(names)) < len(names) or not set(names) <= set(FEATURE_STAGES):
-        raise ValueError(f"names: expected different ones of {', '.join(FEATURE_STAGES)}, got {', '.join(names)}")
+    _check_stages(names)
     inputs = keras.Input(image_shape, dtype="float32", name="image")
     x = layers.Rescaling(127.5 / 128.0, 0.5 / 128.0, dtype="float32")(inputs)
     if image_shape[-1] == 1:
@@ -191,3 +190,24 @@ def load_weights() -> Weights:
         ValueError: If the package is not installed or its file is damaged.
     """
     return read_state_dict(weights_path())
+
+
+def stage_shapes(names: Sequence[str], image_shape: tuple[int, int, int]) -> tuple[tuple[int, int, int], ...]:
+    """Return (h, w, channels) of the maps of some stages, see `feature_stages`, without making the network.
+
+    Raises:
+        ValueError: If a name is unknown or occurs twice.
+    """
+    _check_stages(names)
+    (height, width, _), step, known = image_shape, 2, [(2, 32)]
+    for _, _, stride, _, channels in _STAGES:
+        step *= stride
+        known.append((step, channels))
+    found = [known[FEATURE_STAGES.index(name)] for name in names]
+    # Padded, a convolution of stride 2 gives half the side, rounded up.
+    return tuple((-(-height // step), -(-width // step), channels) for step, channels in found)
+
+
+def _check_stages(names: Sequence[str]) -> None:
+    if not names or len(set(names)) < len(names) or not set(names) <= set(FEATURE_STAGES):
+        raise ValueError(f"names: expected different ones of {', '.join(FEATURE_STAGES)}, got {', '.join(names)}")

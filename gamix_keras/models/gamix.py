@@ -1,29 +1,20 @@
-"""GAMIX-VAE: the posterior as a mixture of Gaussians, with an optional PatchGAN critic."""
+"""GAMIX-VAE: the posterior as a mixture of Gaussians, with an optional critic."""
 
 from typing import Any
 
 import keras
-from keras import ops
 
 from gamix_keras.layers import AggregateMoments
-from gamix_keras.losses import (
-    AdversarialLoss,
-    MixtureKL,
-    MomentKL,
-    PosteriorVariance,
-    gradient_ratio,
-    slope_penalty,
-)
-from gamix_keras.models.base import ImageVAE, Tensor
-from gamix_keras.models.last_layer import LastLayer
-from gamix_keras.models.networks import functional
+from gamix_keras.losses import MixtureKL, MomentKL, PosteriorVariance
+from gamix_keras.models.adversarial import AdversarialVAE
+from gamix_keras.models.base import Tensor
 from gamix_keras.models.pass_terms import PassMoments
 from gamix_keras.models.term_weights import checked_weight
-from gamix_keras.training import Batch, Phase, Terms
+from gamix_keras.training import Batch, Terms
 
 
 @keras.saving.register_keras_serializable("gamix_keras")
-class GAMIXVAE(ImageVAE):
+class GAMIXVAE(AdversarialVAE):
     """loss = -log p(x|z) + global KL of q(z) + variance weight * sum_d (sigma^2 - 1 - log sigma^2) + adversarial term.
 
     The global term is one number for the data set, so the information that z carries of x costs nothing: that is
@@ -44,7 +35,8 @@ class GAMIXVAE(ImageVAE):
         encoder: See `ImageVAE`.
         decoder: See `ImageVAE`.
         likelihood: See `ImageVAE`.
-        critic: Network from images to patch logits (B, h, w, 1), or None.
+        critic: Network from images to patch logits (B, h, w, 1), or to a list of such maps, whose losses are averaged;
+            or None. A `ProjectedCritic` is idle while its weight is 0.
         moments: `means`, `total`, `full` (see `AggregateMoments`) or `mixture` (see `MixtureKL`).
         momentum: None for batch moments, else the momentum of running moments.
         global_weight: Weight of the global term, >= 0: `term_weights["global"]`.
@@ -59,6 +51,14 @@ class GAMIXVAE(ImageVAE):
         adaptive_weight: Whether the adversarial term is also multiplied by `gradient_ratio` of each batch, so that
             with `adversarial_weight` 1 both terms pull equally hard at the decoder's last kernel. It wants a functional
             decoder and a critic as for R1, and costs two more passes of that one layer.
+        adaptive_every: 1, or k > 1: the ratio is taken at every k-th step alone, r <- 0.8 r + 0.2 ratio (the first as
+            it is), and that average stands in for it in between. It is state of the model, so resuming is exact.
+        adversarial_samples: Share of the batch, >= 0, of further fakes: decodings of draws from a Gaussian with the
+            running mean and covariance of q(z), see `AggregateDraws` (Larsen et al. 2016, who draw from the prior).
+            The critic judges them as it does reconstructions, and the decoder, though not the encoder, answers for
+            them. There are none in the first 100 steps, whose moments are rough, and none in validation.
+        augment: `none`, or what happens to real and fake images before they are judged in training, see
+            `DifferentiableAugmentation`: for small data.
         seed: See `ImageVAE`.
         **kwargs: `ema_decay`, `ema_start` and `name`, see `ImageVAE`.
 
@@ -81,30 +81,38 @@ class GAMIXVAE(ImageVAE):
         critic_weight: float = 1.0,
         r1_weight: float = 0.0,
         adaptive_weight: bool = False,
+        adaptive_every: int = 1,
+        adversarial_samples: float = 0.0,
+        augment: str = "none",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        # The phases, hence the trackers, depend on the critic; Keras wants super().__init__ before sub-models.
-        self._has_critic = critic is not None
-        self.r1_weight, self.adaptive_weight = r1_weight, adaptive_weight
         self._weights_given = {
             "global_weight": global_weight,
             "variance_weight": variance_weight,
             "adversarial_weight": adversarial_weight,
             "critic_weight": critic_weight,
         }
-        weights = {
-            name.removesuffix("_weight"): checked_weight(f"GAMIXVAE: {name}", value)
-            for name, value in self._weights_given.items()
-        }
-        if r1_weight:
-            weights["critic_r1"] = checked_weight("GAMIXVAE: r1_weight", r1_weight)
-        super().__init__(encoder, decoder, likelihood, seed, term_weights=weights, **kwargs)
-        self.critic = None if critic is None else functional(f"{type(self).__name__}: critic", critic, self.image_shape)
+        super().__init__(
+            encoder,
+            decoder,
+            likelihood,
+            critic,
+            seed,
+            {
+                name.removesuffix("_weight"): checked_weight(f"GAMIXVAE: {name}", value)
+                for name, value in self._weights_given.items()
+            },
+            adversarial=adversarial,
+            r1_weight=r1_weight,
+            adaptive_weight=adaptive_weight,
+            adaptive_every=adaptive_every,
+            adversarial_samples=adversarial_samples,
+            augment=augment,
+            **kwargs,
+        )
         self.moments = moments
         self.momentum = momentum
-        self.adversarial = adversarial
-        self.last_layer = LastLayer(self.decoder) if self._adapts else None
         self._make_losses()
         self.build(self.encoder.input_shape)
 
@@ -117,8 +125,6 @@ class GAMIXVAE(ImageVAE):
         if not mixture:
             self.gather(PassMoments(self.moments, self.latent_dim, self.global_loss), "global")
         self.variance_loss = PosteriorVariance()
-        self.generator_loss = AdversarialLoss(self.adversarial, "generator")
-        self.critic_loss = AdversarialLoss(self.adversarial, "critic")
 
     def build(self, input_shape: Any = None) -> None:
         """Build the layers that are not networks."""
@@ -130,46 +136,18 @@ class GAMIXVAE(ImageVAE):
     @property
     def extra_terms(self) -> tuple[str, ...]:
         """The terms of GAMIX, and those of its critic if there is one."""
-        critic = ("adversarial", "critic", "critic_real", "critic_fake") if self._has_critic else ()
-        optional = {"critic_r1": self._has_critic and self.r1_weight, "adaptive_weight": self._adapts}
-        return ("global", "variance", *critic, *(name for name, used in optional.items() if used))
-
-    @property
-    def optional_terms(self) -> tuple[str, ...]:
-        """The terms that networks may add to the losses of the autoencoder and of the critic."""
-        return (*super().optional_terms, "critic_regularisation") if self._has_critic else super().optional_terms
-
-    @property
-    def _adapts(self) -> bool:
-        return self._has_critic and self.adaptive_weight
-
-    @property
-    def phase_names(self) -> tuple[str, ...]:
-        """`autoencoder`, and `critic` if there is one."""
-        return ("autoencoder", "critic") if self._has_critic else ("autoencoder",)
-
-    def phases(self) -> list[Phase]:
-        """Return the autoencoder's phase, then the critic's."""
-        optimizer = self.phase_optimizer("autoencoder")
-        phases = [Phase("autoencoder", self.autoencoder_losses, self.autoencoder_variables, optimizer)]
-        if self.critic is not None:
-            optimizer = self.phase_optimizer("critic")
-            phases.append(Phase("critic", self.critic_losses, self.critic.trainable_variables, optimizer))
-        return phases
+        return ("global", "variance", *super().extra_terms)
 
     def autoencoder_losses(self, batch: Batch, training: bool, carry: dict) -> tuple[dict, dict]:
         """Return the terms of the GAMIX objective on a batch; the reconstruction goes on to the critic."""
         mean, log_var, z = posterior = self.posterior(batch, training)
-        features, output = self.last_layer.decode(z, training) if self.last_layer else (None, None)
-        terms, output = self.common_terms(batch, posterior, training, output)
+        decoded = self.decoded(z, training)
+        terms, _ = self.common_terms(batch, posterior, training, decoded.output)
         terms["global"] = self._global_term(batch, posterior, training)
         terms["variance"] = self.variance_loss(mean, log_var, sample_weight=batch.weights)
         if self.critic is not None:
-            if self.last_layer is None:
-                terms["adversarial"], _ = self._adversarial(output, batch.weights, training)
-            else:
-                terms["adversarial"], terms["adaptive_weight"] = self._balanced(batch, features, output, training)
-            carry = {**carry, "fake": ops.stop_gradient(self.likelihood.location(output))}
+            judged, carry = self.adversarial_terms(batch, posterior, decoded, training, carry)
+            terms |= judged
         terms["loss"] = self.objective(terms)
         return terms, carry
 
@@ -181,64 +159,6 @@ class GAMIXVAE(ImageVAE):
             loss = loss + weights["adversarial"] * terms.get("adaptive_weight", 1.0) * terms["adversarial"]
         return loss + self.beyond_elbo(terms)
 
-    def _adversarial(self, output: Tensor, weights: Tensor | None, training: bool) -> tuple[Tensor, Tensor]:
-        """Return the term, a mean over the patches of the batch, and their number."""
-        # The location is not clipped: a clip has no gradient if the decoder overshoots.
-        logits = self.critic(self.likelihood.location(output), training=training)
-        real = ops.ones_like(logits)
-        return self.generator_loss(real, logits, sample_weight=weights), ops.sum(real)
-
-    def _balanced(self, batch: Batch, features: Tensor, output: Tensor, training: bool) -> tuple[Tensor, Tensor]:
-        """Return the adversarial term, and the ratio of the two terms' gradients by the decoder's last kernel.
-
-        The critic is walked back once: its gradient by the output serves the ratio, and then the term itself.
-        """
-
-        def summed(y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-            # A sum over patches rather than their mean: in float16 the parts of a mean would vanish.
-            term, patches = self._adversarial(y, batch.weights, training)
-            return patches * term, (term, patches)
-
-        def likelihood(y: Tensor) -> tuple[Tensor, tuple[()]]:
-            return self.negative_log_likelihood(batch.targets, y, batch.weights), ()
-
-        fixed = ops.stop_gradient(output)
-        slope, (term, patches) = self.input_gradient(summed, fixed)
-        slope, term = ops.stop_gradient(slope) / patches, ops.stop_gradient(term)
-        pull = self.input_gradient(likelihood, fixed)[0]
-        kernel = [self.last_layer.kernel_gradient(self.input_gradient, features, part) for part in (pull, slope)]
-        # Worth the term, with the gradient that is known already.
-        return term + ops.sum(slope * (output - fixed)), gradient_ratio(*kernel)
-
-    def critic_losses(self, batch: Batch, training: bool, carry: dict) -> tuple[dict, dict]:
-        """Return the terms of the critic on targets and reconstructions in one pass."""
-        count = batch.size
-
-        def judge(x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor | None]]:
-            logits = self.critic(ops.concatenate([x, carry["fake"]], axis=0), training=training)
-            return ops.sum(logits[:count]), (logits, self.added_losses(self.critic))
-
-        has_penalty = "critic_r1" in self.term_weights
-        if has_penalty:
-            slope, (logits, added) = self.input_gradient(judge, batch.targets, again=True)
-        else:
-            _, (logits, added) = judge(batch.targets)
-        real, fake = logits[:count], logits[count:]
-        terms = {
-            "critic_real": self.critic_loss(ops.ones_like(real), real, sample_weight=batch.weights),
-            "critic_fake": self.critic_loss(ops.zeros_like(fake), fake, sample_weight=batch.weights),
-        }
-        loss = terms["critic_real"] + terms["critic_fake"]
-        if has_penalty:
-            terms["critic_r1"] = slope_penalty(_scaled(slope, batch.weights), logits.shape[1] * logits.shape[2])
-            loss = loss + self.term_weights["critic_r1"] * terms["critic_r1"]
-        loss = self.term_weights["critic"] * loss
-        if added is not None:
-            terms["critic_regularisation"] = added
-            loss = loss + added
-        terms["loss"] = loss
-        return terms, carry
-
     def _global_term(self, batch: Batch, posterior: tuple[Tensor, Tensor, Tensor], training: bool) -> Tensor:
         mean, log_var, z = posterior
         if self.aggregate is None:
@@ -247,12 +167,5 @@ class GAMIXVAE(ImageVAE):
 
     def get_config(self) -> dict[str, Any]:
         """Return everything that the constructor takes."""
-        critic = None if self.critic is None else keras.saving.serialize_keras_object(self.critic)
-        own = {"moments": self.moments, "momentum": self.momentum, "adversarial": self.adversarial}
-        own |= {"r1_weight": self.r1_weight, "adaptive_weight": self.adaptive_weight}
-        return {**super().get_config(), "critic": critic, **own, **self._weights_given}
-
-
-def _scaled(slope: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the slope by the root of the weights: the penalty is a mean of its squares."""
-    return slope if weights is None else slope * ops.sqrt(weights)[:, None, None, None]
+        own = {"moments": self.moments, "momentum": self.momentum}
+        return {**super().get_config(), **own, **self._weights_given}

@@ -4,6 +4,7 @@ from gamix_keras.networks.convnet import ConvDecoder, ConvEncoder
 from gamix_keras.networks.infogan import InfoGANDecoder, InfoGANEncoder
 from gamix_keras.networks.mlp import MLPDecoder, MLPEncoder, SecondStageDecoder, SecondStageEncoder
 from gamix_keras.networks.patchgan import PatchGANCritic
+from gamix_keras.networks.projected import ProjectedCritic
 from gamix_keras.networks.resnet import ResNetDecoder, ResNetEncoder
 from gamix_keras.networks.transformer import TransformerDecoder, TransformerEncoder
 from gamix_keras.networks.wae import WAEDecoder, WAEEncoder
@@ -16,6 +17,7 @@ __all__ = [
     "MLPDecoder",
     "MLPEncoder",
     "PatchGANCritic",
+    "ProjectedCritic",
     "ResNetDecoder",
     "ResNetEncoder",
     "SecondStageDecoder",

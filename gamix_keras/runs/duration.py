@@ -35,7 +35,7 @@ def epochs_in(minutes: float, config: Config) -> int:
 
 def _at_once(config: Config) -> dict[str, float]:
     """Return the settings with which the terms that start late start at once."""
-    names = ("adversarial_start", "perceptual_start")
+    names = ("adversarial_start", "critic_start", "perceptual_start")
     return {f"loss.{name}": 0.0 for name in names if getattr(config.loss, name, 0.0)}
 
 

@@ -95,16 +95,16 @@ class PhasedModel(_backend_steps(), keras.Model):
         A step whose float16 gradients overflowed does not count.
         """
         # On several devices of TensorFlow, Python alone cannot make a number of a variable.
-        return int(ops.convert_to_numpy(self._first_steps()[0]))
+        return int(ops.convert_to_numpy(self.phase_steps(self.phase_names[0])[0]))
 
     def has_moved(self) -> Any:
         """Return 1 if the step that was just made moved weights, 0 if it only accumulated gradients."""
-        steps, every = self._first_steps()
+        steps, every = self.phase_steps(self.phase_names[0])
         return 1.0 if every == 1 else ops.cast(ops.equal(steps % every, 0), "float32")
 
-    def _first_steps(self) -> tuple[keras.Variable, int]:
-        """Return the count of steps of the first phase's optimizer, and how many of them one update takes."""
-        optimizer = self.phase_optimizer(self.phase_names[0])
+    def phase_steps(self, name: str) -> tuple[keras.Variable, int]:
+        """Return the count of steps of a phase's optimizer, and how many of them one update takes."""
+        optimizer = self.phase_optimizer(name)
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         # `optimizer.iterations` counts updates instead.
         steps = next(variable for variable in optimizer.variables if variable.name == "iteration")

@@ -64,7 +64,7 @@ def test_critic_sees_the_generator_s_own_reconstruction():
     model = gamix()
     x = Batch.of(X)
     _, carry = model.autoencoder_losses(x, True, {})
-    fake = numpy(carry["fake"])
+    fake = numpy(carry["fake"][0])
     terms, _ = model.critic_losses(x, True, carry)
     logits = numpy(model.critic(np.concatenate([X, fake])))
     real, made = logits[:16], logits[16:]
