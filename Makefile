@@ -9,7 +9,7 @@ TEST_ENV := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 
 TEST_ENV += JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=0
 
-.PHONY: demo docs test lint test-lowest audit $(addprefix test-,$(BACKENDS)) clean
+.PHONY: demo docs test lint test-lowest audit lock licences dist $(addprefix test-,$(BACKENDS)) clean
 
 demo: $(VENV)/.base
 	$(BIN)/gamix-keras train --preset faces-quick --out runs/demo
@@ -44,12 +44,27 @@ test-lowest:
 			-W ignore::DeprecationWarning $(LOWEST_TESTS) || exit 1; \
 	done
 
-# Asks PyPI's JSON interface for advisories. With --strict it fails if it cannot ask, as behind many mirrors, rather than
-# report that nothing was found.
+# Asks PyPI's JSON interface for advisories about what is locked. With --strict it fails if it cannot ask, as behind many
+# mirrors, rather than report that nothing was found.
 audit: $(VENV)/.all
-	mkdir -p build
-	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > build/installed.txt
-	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement build/installed.txt
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements.lock
+
+# What setup.cfg and constraints.txt ask for, with hashes; UPGRADE=1 takes newer versions of the rest, too.
+lock:
+	$(PYTHON) -m venv build/release
+	build/release/bin/python -m pip install --quiet uv
+	build/release/bin/python -m release.lock $(if $(UPGRADE),--upgrade)
+
+licences: $(VENV)/.all
+	$(BIN)/python -m release.licences
+
+# The wheel and the sdist, checked as the registry checks them.
+dist:
+	rm -rf dist
+	$(PYTHON) -m venv build/release
+	build/release/bin/python -m pip install --quiet build twine
+	build/release/bin/python -m build --outdir dist
+	build/release/bin/twine check --strict dist/*
 
 $(VENV)/.base: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -57,11 +72,13 @@ $(VENV)/.base: setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	touch $@
 
-$(VENV)/.all: $(VENV)/.base
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[jax,torch,notebook,test,dev,docs]"
-	# Without its dependencies, which install keras-core, because its layers do not need that under Keras 3.
-	$(BIN)/python -m pip install --quiet --no-deps keras-cv==0.9.0 regex
-	touch $@
+# What is tested is what is locked, down to the bytes. The second line adds nothing where the lock was made; elsewhere it
+# adds what that system needs besides: CUDA's libraries for a torch that is built with it, or an older Python's backports.
+$(VENV)/.all: setup.cfg constraints.txt requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[jax,torch,notebook,test,dev,docs]"
+	touch $(VENV)/.base $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info
