@@ -114,6 +114,23 @@ def _write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
+def why_not_writable(path: str | os.PathLike) -> str | None:
+    """Return why no file can be written at a path, in the system's words, or None if one can; leave nothing behind.
+
+    It tries, because permissions do not say everything: root has them all, on a read-only disk as well.
+    """
+    folder = Path(path).parent
+    while not folder.exists():
+        folder = folder.parent
+    probe = folder / f".probe.{os.getpid()}.tmp"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
 def is_temporary(file: Path) -> bool:
     """Return whether this is the name of a file that is being written, or that was never finished."""
     return _TEMPORARY.fullmatch(file.name) is not None

@@ -123,7 +123,12 @@ class TrainedModel:
         return replace(self, sampler=fit_sampler(name, self.model, images, **arguments))
 
 
-def load(name: str | os.PathLike, sampler: str | None = None, checkpoint: str | int = "latest") -> TrainedModel:
+def load(
+    name: str | os.PathLike,
+    sampler: str | None = None,
+    checkpoint: str | int = "latest",
+    cache: str | os.PathLike | None = None,
+) -> TrainedModel:
     """Load a trained model, ready to draw.
 
         faces = gamix_keras.load("faces")
@@ -136,6 +141,7 @@ def load(name: str | os.PathLike, sampler: str | None = None, checkpoint: str | 
             else the second stage, else what was fitted before, else the prior. A sampler that is named and was not
             fitted yet is fitted to the run's training images and kept in `RUN/samplers`.
         checkpoint: Which checkpoint of a run: `latest`, `best` or an epoch, see `Run.at`.
+        cache: Directory for a sampler that is fitted, for a run that cannot be written to; None keeps it in the run.
 
     Raises:
         UserError: If there is nothing of that name, it cannot be read, or it lacks the sampler or the checkpoint.
@@ -144,7 +150,7 @@ def load(name: str | os.PathLike, sampler: str | None = None, checkpoint: str | 
         raise UserError(f"load: sampler: expected one of {', '.join(SAMPLERS)}, got {sampler!r}")
     path = shipped().get(os.fspath(name)) or Path(name).expanduser()
     if (path / "config.json").is_file():
-        return _load_run(Run.open(path).at(checkpoint), sampler)
+        return _load_run(Run.open(path).at(checkpoint).beside(cache), sampler)
     if path.suffix == ".keras" and path.exists():
         return _load_file(path, sampler)
     near = difflib.get_close_matches(os.fspath(name), shipped(), n=1)

@@ -3,7 +3,8 @@
   gamix-keras evaluate runs/mine
   gamix-keras evaluate runs/mine --data folder:PATH --samplers prior,mixture --count 5000
 
-Writes RUN/evaluation.json, with the protocol behind every number, and pictures to RUN/evaluation/.
+Writes RUN/evaluation.json, with the protocol behind every number, and pictures to RUN/evaluation/; with --out to
+another directory, for a run that cannot be written to.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import sys
 from typing import Any
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import add_checkpoint, name_list, whole_number
+from gamix_keras.cli.options import add_checkpoint, add_derived, name_list, whole_number
 from gamix_keras.config import protocol
 
 
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="prior, gaussian, mixture, second_stage (default: all that the model has)",
     )
     add_protocol(parser)
+    add_derived(parser, "all that is written")
     parser.add_argument("--seed", metavar="N", type=whole_number(0), default=0, help="seed (default: 0)")
 
 
@@ -40,15 +42,20 @@ def add_protocol(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluate, then print the table and the diagnosis."""
-    opened = environment.open_run(args.path, args.checkpoint)
+    opened = environment.open_run(args.path, args.checkpoint).beside(args.out)
+    opened.require_writable()
     from gamix_keras import evaluation
-    from gamix_keras.evaluation import floor, measures
 
     settings = evaluation.Settings(args.data, args.samplers, args.extractor, args.count, args.seed)
-    result = evaluation.evaluate(opened, settings, lambda line: print(f"{line} ...", file=sys.stderr))
-    table = [*_aligned(measures.score_rows(result)), "", floor.in_words(result)]
-    print("\n".join([*_heading(result), "", *table, *_warnings(result), "", *_diagnosis(result)]))
+    evaluation.evaluate(opened, settings, lambda line: print(f"{line} ...", file=sys.stderr), _print)
     print(f"\nall numbers: {opened.evaluation_file}")
+
+
+def _print(result: dict[str, Any]) -> None:
+    from gamix_keras.evaluation import floor, measures
+
+    table = [*_aligned(measures.score_rows(result)), "", floor.in_words(result)]
+    print("\n".join([*_heading(result), "", *table, *_warnings(result), "", *_diagnosis(result)]), flush=True)
 
 
 def _heading(result: dict[str, Any]) -> list[str]:

@@ -6,9 +6,10 @@ An image is a file, or held-out:N for the N-th held-out image of the run's own d
 """
 
 import argparse
+from pathlib import Path
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import add_checkpoint, picture_path, whole_number
+from gamix_keras.cli.options import add_checkpoint, picture_path, whole_number, writable
 
 PATHS = ("linear", "spherical", "norm")
 
@@ -34,11 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Decode the walk, write it between the two images, and print the path."""
     opened = environment.open_run(args.path, args.checkpoint)
+    out = writable(Path(args.out or opened.path / "interpolation.png"))
     from gamix_keras import assembly, latent_space, plots
 
     first, second = (assembly.open_image(opened.config, name) for name in (args.first, args.second))
     walk = latent_space.interpolate(opened.load_model(), first, second, args.steps, args.along)
-    out = args.out or opened.path / "interpolation.png"
     labels = ["A", *(f"{i / (args.steps - 1):.2f}" for i in range(args.steps)), "B"]
     plots.save_rows({args.along: [first, *walk, second]}, out, labels)
     print(f"{len(walk)} steps: {out}")

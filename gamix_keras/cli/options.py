@@ -2,6 +2,10 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
+
+from gamix_keras import files
+from gamix_keras.config import UserError
 
 
 def whole_number(low: int) -> Callable[[str], int]:
@@ -69,6 +73,23 @@ def picture_path(text: str) -> str:
     if not text.lower().endswith(".png"):
         raise argparse.ArgumentTypeError(f"expected a file name that ends in .png, got {text!r}")
     return text
+
+
+def add_derived(parser: argparse.ArgumentParser, what: str) -> None:
+    """Declare where what is derived from a run is written; see `Run.beside`."""
+    parser.add_argument("--out", metavar="DIR", help=f"directory for {what} (default: RUN)")
+
+
+def writable(path: Path) -> Path:
+    """Return a path if a file can be written there.
+
+    Raises:
+        UserError: If not, with the system's reason.
+    """
+    why = files.why_not_writable(path)
+    if why:
+        raise UserError(f"--out: expected a place that can be written to, got {path}: {why}; name another")
+    return path
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ from gamix_keras.cli.options import (
     picture_or_folder,
     positive_number,
     whole_number,
+    writable,
 )
 from gamix_keras.config.catalogue import SAMPLERS
 
@@ -41,11 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=picture_or_folder,
         help="one sheet, or a file per image (default: RUN/sample.png)",
     )
+    parser.add_argument("--cache", metavar="DIR", help="where a sampler is kept that is fitted (default: RUN)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Choose the sampler, draw, write, and print the path."""
-    opened = environment.open_run(args.path, args.checkpoint)
+    opened = environment.open_run(args.path, args.checkpoint).beside(args.cache)
+    out = writable(Path(args.out or opened.path / "sample.png"))
     from gamix_keras import latent_space, plots
     from gamix_keras.models import compiled
     from gamix_keras.runs import sampling
@@ -57,7 +60,6 @@ def run(args: argparse.Namespace) -> None:
     noise = {"temperature": args.temperature, "truncation": args.truncation}
     networks = compiled.CompiledVAE(model)
     images = latent_space.draw(networks, args.count, args.seed, sampler=sampler, **noise)
-    out = Path(args.out or opened.path / "sample.png")
     if out.suffix.lower() == ".png":
         plots.save_sheet(images, out)
     else:

@@ -9,10 +9,11 @@ q(z), whose widest axis is 0 (fitted to the run's training images on first use).
 """
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import add_checkpoint, number_list, picture_path, positive_number
+from gamix_keras.cli.options import add_checkpoint, number_list, picture_path, positive_number, writable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,12 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Decode the variants, write a row per latent or axis, and print the path."""
     opened = environment.open_run(args.path, args.checkpoint)
+    out = writable(Path(args.out or opened.path / "traversal.png"))
     from gamix_keras import plots
 
     scale = args.scale or (AXES_SCALE if args.axes else DIMS_SCALE)
     deltas = (-scale, 0.0, scale)
     rows = _rows(opened, args, deltas)
-    out = args.out or opened.path / "traversal.png"
     plots.save_rows(rows, out, [f"{delta:+g} sigma" if delta else "0" for delta in deltas])
     moved = f"axes {', '.join(map(str, args.axes))}" if args.axes else f"latents {', '.join(map(str, args.dims))}"
     print(f"{moved}: {out}")

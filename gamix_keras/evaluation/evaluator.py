@@ -89,28 +89,35 @@ class Subject(NamedTuple):
     second: floor.Second | None = None
 
 
-def _silent(_: str) -> None:
+def _silent(_: object) -> None:
     pass
 
 
-def evaluate(run: Run, settings: Settings | None = None, progress: Progress = _silent) -> dict[str, Any]:
+def evaluate(
+    run: Run,
+    settings: Settings | None = None,
+    progress: Progress = _silent,
+    tell: Callable[[dict[str, Any]], None] = _silent,
+) -> dict[str, Any]:
     """Evaluate a run: its newest checkpoint, or the one that `Run.at` chose.
 
     Writes `RUN/evaluation.json`, and to `RUN/evaluation/` the scores of each image and pictures of what was
-    measured.
+    measured; to another directory than RUN if `Run.beside` named one.
 
     Args:
         run: A run with a checkpoint.
         settings: See `Settings`.
         progress: Called with a line before each long part.
+        tell: Called with the result before anything of it is written, so that no failure to write can lose it.
 
     Returns:
         What `evaluation.json` holds. The same run, settings, versions and machine give the same file.
 
     Raises:
-        UserError: If images, weights or a checkpoint are missing.
+        UserError: If images, weights or a checkpoint are missing, or the directory cannot be written to.
     """
     settings = settings or Settings()
+    run.require_writable()
     extractor = metrics.feature_extractor(settings.extractor, batch_size=_extractor_batch())
     held_out, others = floor.split(_open_held_out(run, settings), settings.count, settings.seed)
     second = floor.second_set(others, run if settings.data is None else None, len(held_out), settings.seed)
@@ -122,12 +129,13 @@ def evaluate(run: Run, settings: Settings | None = None, progress: Progress = _s
         samplers = {name: sampling.sampler_of(run, model, name, say=progress, posteriors=posteriors) for name in names}
         subject = Subject(model, held_out, samplers, last_row, second)
         result, scores = evaluate_model(subject, extractor, settings, progress)
-        _write_pictures(subject, settings.seed, run.path / "evaluation")
-    split = "held out" if settings.data is None else "all, or the source's own validation split"
-    result["protocol"] |= {"split": split, "checkpoint_epoch": epoch, "preset": run.preset}
-    _write_scores(held_out.keys, scores, run.path / "evaluation" / "scores.csv")
+        split = "held out" if settings.data is None else "all, or the source's own validation split"
+        result["protocol"] |= {"split": split, "checkpoint_epoch": epoch, "preset": run.preset}
+        tell(result)
+        _write_pictures(subject, settings.seed, run.derived / "evaluation")
+    _write_scores(held_out.keys, scores, run.derived / "evaluation" / "scores.csv")
     text = json.dumps(result, indent=2, sort_keys=True, allow_nan=False)
-    files.write_text(run.evaluation_file, text + "\n")
+    files.write_text(run.derived / "evaluation.json", text + "\n")
     return result
 
 

@@ -43,11 +43,12 @@ _PROTOCOL_TEXT = (
 
 
 def write_report(run: Run) -> Path:
-    """Write `RUN/report.html` and return its path.
+    """Write `RUN/report.html` and return its path; to another directory than RUN if `Run.beside` named one.
 
     Raises:
-        UserError: If the run has no checkpoint yet, or its evaluation cannot be read.
+        UserError: If the run has no checkpoint yet, its evaluation cannot be read, or the directory not be written to.
     """
+    run.require_writable()
     model, result = run.load_model(), run.evaluation()
     with model.averaged():
         pictures = list(_pictures(run, model))
@@ -61,7 +62,7 @@ def write_report(run: Run) -> Path:
         *_protocol(result),
         html.folded("Configuration", json.dumps(run.config.to_dict(), indent=2)),
     ]
-    path = run.path / "report.html"
+    path = run.derived / "report.html"
     files.write_text(path, html.page(f"Run {run.path.resolve().name}", parts))
     return path
 
@@ -116,7 +117,9 @@ def _samplers(run: Run, result: dict[str, Any] | None) -> Iterator[str]:
         return
     captions = {"originals": "Held-out images", "reconstructions": "Their reconstructions"}
     captions |= {name: f"Sampler {name}: new images, not chosen" for name in result["samplers"]}
-    sheets = {caption: run.path / "evaluation" / f"{name}.png" for name, caption in captions.items()}
+    sheets = {
+        caption: run.evaluation_file.with_name("evaluation") / f"{name}.png" for name, caption in captions.items()
+    }
     shown = [html.picture(file.read_bytes(), caption) for caption, file in sheets.items() if file.exists()]
     text = "Smaller distances are better; precision and density tell fidelity, recall and coverage variety."
     lines = [text, f"{floor.in_words(result)}."] if "real" in result else [text]

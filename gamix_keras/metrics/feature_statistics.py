@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -187,7 +188,11 @@ def cached_statistics(
     if found is not None:
         return found
     statistics = extract_statistics(extractor, open_batches(), keep, seed)
-    _write(path, statistics)
+    try:
+        _write(path, statistics)
+    except OSError as error:  # computed again the next time
+        why = error.strerror or str(error)
+        warnings.warn(f"{path} cannot be written ({why}): the features are computed anew the next time", stacklevel=2)
     return statistics
 
 

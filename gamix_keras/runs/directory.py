@@ -10,6 +10,8 @@
     RUN/samplers/               mixture.keras: fitted samplers; epoch-0007/: those fitted to an earlier checkpoint
     RUN/evaluation.json         what `gamix-keras evaluate` measured last
 
+Evaluation, report and samplers may be kept in another directory, see `Run.beside`: a run may be on a read-only disk.
+
 An epoch's row is written before its checkpoint, so every checkpoint has its history; resuming drops the rows after the
 checkpoint that it starts from, so an interrupted run leaves neither gap nor duplicate. This module imports Keras only
 in the functions that need it: the command line reads a run's backend here before it imports Keras.
@@ -50,6 +52,8 @@ class Run(Stage):
     config: Config
     preset: str | None = None
     chosen: str = LATEST
+    # Where what is derived from the run is kept, if not in `path`.
+    out: Path | None = None
     # What is a share of the training in `config`, in steps of the training as it was first planned.
     in_steps: Mapping[str, Value] = field(default_factory=dict)
     # The epochs that a share refers to if it is not recorded; None: those of `config`.
@@ -98,6 +102,32 @@ class Run(Stage):
             run.checkpoint()
         return run
 
+    def beside(self, out: str | os.PathLike | None) -> "Run":
+        """Return this run with another directory for what is derived from it; `None` leaves it as it is.
+
+        Args:
+            out: Directory to which evaluation, report and fitted samplers are written. They are read from there if they
+                are there, else from the run.
+        """
+        return self if out is None else replace(self, out=Path(out).expanduser())
+
+    @property
+    def derived(self) -> Path:
+        """The directory to which what is derived from the run is written."""
+        return self.out or self.path
+
+    def require_writable(self) -> None:
+        """Check that `derived` can be written to.
+
+        Raises:
+            UserError: If it cannot, with the system's reason.
+        """
+        why = files.why_not_writable(self.derived / "evaluation.json")
+        if why:
+            raise UserError(
+                f"--out: expected a directory that can be written to, got {self.derived}: {why}; name another"
+            )
+
     def checkpoint(self) -> Checkpoint:
         """Return the checkpoint that is loaded.
 
@@ -125,10 +155,15 @@ class Run(Stage):
 
     @property
     def samplers(self) -> Path:
-        """The folder of the samplers that were fitted to the checkpoint that is loaded."""
+        """The folder for samplers that are fitted to the checkpoint that is loaded."""
+        return self.sampler_folders()[0]
+
+    def sampler_folders(self) -> list[Path]:
+        """Return the folders in which a sampler of that checkpoint may lie, that of `derived` first."""
         loaded = self.checkpoint()
         is_newest = self.chosen == LATEST or loaded.progress == self.latest_checkpoint().progress
-        return self.path / "samplers" / ("" if is_newest else loaded.file.stem)
+        name = "" if is_newest else loaded.file.stem
+        return [path / "samplers" / name for path in dict.fromkeys((self.derived, self.path))]
 
     def changed(self, values: Mapping[str, Value]) -> "Run":
         """Return this run with settings changed, for its next session.
@@ -239,8 +274,9 @@ class Run(Stage):
 
     @property
     def evaluation_file(self) -> Path:
-        """The file that `evaluation` reads."""
-        return self.path / "evaluation.json"
+        """The file that `evaluation` reads: that of `derived` if there is one, or if the run has none either."""
+        there = [path / "evaluation.json" for path in (self.derived, self.path)]
+        return next((file for file in there if file.exists()), there[0])
 
     def evaluation(self) -> dict[str, Any] | None:
         """Return what `gamix-keras evaluate` last wrote, or None if the run was never evaluated.

@@ -1,6 +1,7 @@
 """The sampler of a run: chosen by measurement, fitted on first use, kept in `RUN/samplers/`."""
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -96,14 +97,18 @@ def sampler_of(
         raise UserError(f"--sampler: expected a run with a second stage, got {run.path}, which has none; {remedy}")
     if name in SAMPLERS and name not in FITTED:
         return fit_sampler(name, model)
-    path = run.samplers / f"{name}.keras"
     collect = posteriors or partial(training_posteriors, run, model, say)
-    return _kept(path, run, components) or _fitted(path, run, collect(), components, say)
+    kept = (_kept(folder / f"{name}.keras", run, components) for folder in run.sampler_folders())
+    found = next((sampler for sampler in kept if sampler and sampler.latent_dim == model.latent_dim), None)
+    return found or _fitted(run.samplers / f"{name}.keras", run, collect(), components, say)
 
 
 def is_fitted(run: Run, name: str) -> bool:
     """Return whether a sampler is kept that was fitted to the loaded checkpoint of a run."""
-    path = run.samplers / f"{name}.keras"
+    return any(_is_fitted(folder / f"{name}.keras", run) for folder in run.sampler_folders())
+
+
+def _is_fitted(path: Path, run: Run) -> bool:
     return path.exists() and not _is_stale(path, run)
 
 
@@ -121,7 +126,7 @@ def mixture_arguments(images: int, latent_dim: int, components: int = COMPONENTS
 
 
 def _kept(path: Path, run: Run, components: int | None) -> Sampler | None:
-    if not is_fitted(run, path.stem):
+    if not _is_fitted(path, run):
         return None
     try:
         sampler = load_sampler(path)
@@ -140,11 +145,19 @@ def _fitted(
     settings = "".join(f", {key} {value}" for key, value in own.items())
     say(f"fitting the sampler {path.stem} to {images:,} training images{settings}")
     sampler = SAMPLERS[path.stem](latent_dim, **own).fit(posteriors, seed=run.config.seed)
+    try:
+        _keep(sampler, path, run)
+    except OSError as error:  # a read-only or full disk is no reason not to draw
+        why = error.strerror or str(error)
+        warnings.warn(f"{path} cannot be written ({why}): the sampler is fitted anew the next time", stacklevel=2)
+    return sampler
+
+
+def _keep(sampler: Sampler, path: Path, run: Run) -> None:
     save_sampler(sampler, path)
     checkpoint = run.checkpoint()
     checksum = checkpoints.checksum(checkpoint.file) if checkpoint.exists else None
     files.write_text(_note(path), checksum or "")
-    return sampler
 
 
 def _note(path: Path) -> Path:
@@ -156,7 +169,10 @@ def _is_stale(path: Path, run: Run) -> bool:
     checkpoint = run.checkpoint()
     checksum = checkpoints.checksum(checkpoint.file) if checkpoint.exists else None
     noted = _note(path).read_text(encoding="utf-8") if _note(path).exists() else ""
-    return noted != checksum if noted and checksum else _is_older(path, run)
+    if noted and checksum:
+        return noted != checksum
+    # Beside the run there may be samplers of another one, of any age.
+    return run.path not in path.parents or _is_older(path, run)
 
 
 def _is_older(path: Path, run: Run) -> bool:
