@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from benchmarks import workers
-from gamix_keras.runs import Run, checkpoints
+from gamix_keras.runs import Run, Stage, checkpoints
 
 EPOCHS, IMAGES, BATCH, INTERVAL = 3, 160, 8, 5
 STEPS = IMAGES // BATCH
@@ -143,7 +143,7 @@ class Testbed:
     def compare(self, path: Path, lost: int = 0) -> Result:
         """Compare a finished run with the reference, bit for bit."""
         found = outcome(path)
-        wrong = [name for name, value in self.expected.items() if not _same(value, found.get(name))]
+        wrong = [name for name, value in self.expected.items() if not same(value, found.get(name))]
         wrong += [name for name in found if name not in self.expected]
         return Result(f"differs in {', '.join(wrong[:3])}" if wrong else "", lost)
 
@@ -181,9 +181,14 @@ class Testbed:
 
 
 def outcome(path: Path) -> dict[str, np.ndarray]:
-    """Return a run's final state by name: all arrays of its newest checkpoint, and its history without the times."""
+    """Return a run's final state by name: all arrays of each stage's newest checkpoint, and history without times."""
     run = Run.open(path)
-    with zipfile.ZipFile(checkpoints.listed(run.checkpoints)[0].file) as archive:
+    second = _state(run.second_stage) if run.second_stage.path.exists() else {}
+    return _state(run) | {f"second stage {name}": value for name, value in second.items()}
+
+
+def _state(stage: Stage) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(checkpoints.listed(stage.checkpoints)[0].file) as archive:
         weights = io.BytesIO(archive.read("model.weights.h5"))
     found: dict[str, np.ndarray] = {}
 
@@ -193,7 +198,7 @@ def outcome(path: Path) -> dict[str, np.ndarray]:
 
     with h5py.File(weights, "r") as file:
         file.visititems(read)
-    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in run.history()]
+    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in stage.history()]
     numbers = {f"history {i} {name}": value for i, row in enumerate(rows) for name, value in row.items()}
     return found | {name: np.asarray(value) for name, value in numbers.items()}
 
@@ -203,5 +208,6 @@ def files_in(folder: Path) -> set[Path]:
     return {file.relative_to(folder) for file in folder.rglob("*") if file.is_file()}
 
 
-def _same(one: np.ndarray, other: np.ndarray | None) -> bool:
+def same(one: np.ndarray, other: np.ndarray | None) -> bool:
+    """Return whether two arrays are equal to the last bit."""
     return other is not None and one.shape == other.shape and one.tobytes() == other.tobytes()

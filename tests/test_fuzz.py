@@ -1,7 +1,13 @@
 """Whatever comes in, what comes out is a value or one line: never a traceback."""
 
+import io
 import json
+import warnings
+import zipfile
+from functools import partial
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from damage import damaged
@@ -11,7 +17,9 @@ from hypothesis import strategies as st
 
 from gamix_keras.cli.main import COMMANDS, build_parser
 from gamix_keras.config import Config, UserError, parse_assignments, settings
-from gamix_keras.runs import Run
+from gamix_keras.data import open_source
+from gamix_keras.runs import Run, agreement, checkpoints
+from gamix_keras.training.model_file import read_model
 
 pytestmark = pytest.mark.backend_free
 
@@ -84,10 +92,82 @@ def fuzz_configs(cases, folder):
             assert_one_line(error)
 
 
-def test_a_few_damaged_configs(tmp_path):
-    fuzz_configs(200, tmp_path)
+def fuzz_histories(cases, folder):
+    """What is read are rows with an epoch each, once, and training that goes on keeps those that it builds on."""
+    rng = np.random.default_rng(2)
+    rows = [{"epoch": epoch, "loss": 1.5 / epoch, "val_psnr": 20.0 + epoch, "seconds": 0.25} for epoch in range(1, 6)]
+    whole = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    run = Run(folder, Config().updated({"training.keep_best": "val_psnr"}))
+    for _ in range(cases):
+        (folder / "history.jsonl").write_bytes(damaged(rng, whole))
+        found = run.history()
+        epochs = [row["epoch"] for row in found]
+        assert len(set(epochs)) == len(epochs) and set(run.spared) <= set(epochs)
+        run.rewind(3)
+        assert run.history() == [row for row in found if row["epoch"] <= 3]
+        for file in folder.glob("history.jsonl.damaged*"):
+            file.unlink()
+
+
+def fuzz_members(cases, folder, monkeypatch):
+    """A damaged member, or a damaged archive: one line, or on to Keras, which is not asked here."""
+    monkeypatch.setattr(keras.saving, "load_model", lambda *arguments, **keywords: "passed")
+    rng = np.random.default_rng(3)
+    source = next((Path(__file__).parent / "runs" / "written_before_wings" / "checkpoints").glob("*.keras"))
+    with zipfile.ZipFile(source) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = Run.open(source.parents[1]).config
+    for number in range(cases):
+        file = folder / "model.keras"
+        if number % 4:
+            name = list(members)[rng.integers(len(members))]
+            _write_archive(file, {**members, name: damaged(rng, members[name])}, number % 3)
+        else:
+            file.write_bytes(damaged(rng, source.read_bytes()))
+        for look in (read_model, partial(agreement.check, config)):
+            try:
+                look(file)
+            except ValueError as error:
+                assert_one_line(error)
+                assert "model.keras" in str(error)
+        checkpoints.is_whole(file)
+
+
+def _write_archive(file, members, deflated):
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+def fuzz_arrays(cases, folder):
+    """An NPZ file: images, or one line with its name."""
+    rng = np.random.default_rng(4)
+    arrays = io.BytesIO()
+    np.savez(arrays, train=rng.integers(0, 256, (12, 6, 6, 3), "uint8"), labels=np.arange(12))
+    for _ in range(cases):
+        (folder / "images.npz").write_bytes(damaged(rng, arrays.getvalue()))
+        try:
+            source = open_source(f"npz:{folder / 'images.npz'}", image_size=4)
+            source.draw(2, 0)
+        except UserError as error:
+            assert_one_line(error)
+
+
+FUZZED = {"configs": fuzz_configs, "histories": fuzz_histories, "members": fuzz_members, "arrays": fuzz_arrays}
+
+
+def fuzz(kind, cases, folder, monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lines and files are named in warnings
+        FUZZED[kind](cases, folder, *([monkeypatch] if kind == "members" else []))
+
+
+@pytest.mark.parametrize("kind", FUZZED)
+def test_a_few_damaged_files(kind, tmp_path, monkeypatch):
+    fuzz(kind, 60, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-def test_five_thousand_damaged_configs(tmp_path):
-    fuzz_configs(5000, tmp_path)
+@pytest.mark.parametrize("kind", FUZZED)
+def test_ten_thousand_damaged_files(kind, tmp_path, monkeypatch):
+    fuzz(kind, 2500, tmp_path, monkeypatch)
