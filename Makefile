@@ -47,7 +47,8 @@ test-lowest:
 # Asks PyPI's JSON interface for advisories about what is locked. With --strict it fails if it cannot ask, as behind many
 # mirrors, rather than report that nothing was found.
 audit: $(VENV)/.all
-	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements.lock
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements.lock \
+		--requirement release/torch.lock
 
 # What setup.cfg and constraints.txt ask for, with hashes; UPGRADE=1 takes newer versions of the rest, too.
 lock:
@@ -72,11 +73,14 @@ $(VENV)/.base: setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	touch $@
 
-# What is tested is what is locked, down to the bytes. The second line adds nothing where the lock was made; elsewhere it
-# adds what that system needs besides: CUDA's libraries for a torch that is built with it, or an older Python's backports.
-$(VENV)/.all: setup.cfg constraints.txt requirements.lock
+# What is tested is what is locked, down to the bytes: of torch the build without CUDA, if pip knows a place that has it.
+# The last line adds nothing where the lock was made; elsewhere it adds what that system needs besides, such as CUDA's
+# libraries for PyPI's torch, or an older Python's backports.
+$(VENV)/.all: setup.cfg constraints.txt requirements.lock release/torch.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r release/torch-cpu.lock 2> /dev/null || \
+		$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r release/torch.lock
 	$(BIN)/python -m pip install --quiet --no-build-isolation -c constraints.txt -e ".[jax,torch,notebook,test,dev,docs]"
 	touch $(VENV)/.base $@
 

@@ -3,9 +3,10 @@
     make lock                  renews what setup.cfg and constraints.txt ask for, and leaves other versions as they are
     make lock UPGRADE=1        takes the newest versions that they allow
 
-uv resolves for Linux on the Python that runs this. Two things that no resolver knows are added. torch is listed with
-the hashes of PyPI's files and, if a directory of wheels is configured for pip (PIP_FIND_LINKS), with that of a build
-without CUDA, so that either is accepted. keras-cv is installed without its dependencies, because they install
+uv resolves for Linux on the Python that runs this. Two things that no resolver knows are done here. torch has files of
+its own: with hashes, pip prefers PyPI's build, which needs several GB of CUDA's libraries, so `release/torch-cpu.lock`
+names the build without them, for machines on which pip is told of a directory that has it (PIP_FIND_LINKS), and
+`release/torch.lock` PyPI's for all others. keras-cv is installed without its dependencies, because they install
 keras-core, which it does not need under Keras 3.
 """
 
@@ -17,14 +18,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LOCK, BUILD = ROOT / "requirements.lock", ROOT / "build"
+TORCH, TORCH_CPU = ROOT / "release" / "torch.lock", ROOT / "release" / "torch-cpu.lock"
 EXTRAS = ("jax", "torch", "notebook", "test", "dev", "docs")
 WITHOUT_DEPENDENCIES = ("keras-cv==0.9.0", "regex")
 # The editable installation of this package is built with what is locked, not with what is newest.
 MADE_WITH = ("setuptools>=77", "wheel")
 # Libraries of torch's build with CUDA: several GB that no test uses. pip adds them after the lock if torch needs them.
-_CUDA = re.compile(r"(nvidia-|cuda-|triton\b)")
+CUDA = re.compile(r"(nvidia-|cuda-|triton\b)")
 _HEAD = """# Written by `make lock`: do not edit. What `make test` installs, with hashes (Linux, Python {python}).
-# pip install --require-hashes --no-deps -r requirements.lock
+# pip install --require-hashes --no-deps -r {file}
 """
 Entries = dict[str, tuple[str, set[str]]]  # pin and hashes by name
 
@@ -46,33 +48,42 @@ def _compile(name: str, requirements: list[str], *arguments: str) -> Entries:
     asked.write_text("\n".join(requirements) + "\n", encoding="utf-8")
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
     command += ["--no-annotate", "--python", sys.executable, *arguments, "-o", str(resolved), str(asked)]
+    command += ["setup.cfg"] if "--extra" in arguments else []
     subprocess.run(command, cwd=ROOT, check=True)
     return entries(resolved.read_text(encoding="utf-8"))
 
 
-def _locked() -> Entries:
+def main() -> None:
+    """Resolve, and write the files."""
+    BUILD.mkdir(exist_ok=True)
+    kept = {} if "--upgrade" in sys.argv else locked()
+    pins = "".join(f"{pin}\n" for name, (pin, _) in kept.items() if name != "torch")
+    (BUILD / "all.lock").write_text(pins, encoding="utf-8")
     extras = [word for extra in EXTRAS for word in ("--extra", extra)]
     places = [word for place in os.environ.get("PIP_FIND_LINKS", "").split() for word in ("--find-links", place)]
-    found = _compile("all", list(MADE_WITH), "setup.cfg", "-c", "constraints.txt", *extras, *places)
-    pin, hashes = found["torch"]
-    pin = pin.partition("+")[0]
-    of_pypi = _compile("alone", [pin, *WITHOUT_DEPENDENCIES], "--no-deps")
-    return {**found, **of_pypi, "torch": (pin, hashes | of_pypi["torch"][1])}
+    found = _compile("all", list(MADE_WITH), "-c", "constraints.txt", *extras, *places)
+    torch = found.pop("torch")
+    if "+cpu" in torch[0]:
+        _write(TORCH_CPU, {"torch": torch})
+    alone = _compile("alone", [torch[0].partition("+")[0], *WITHOUT_DEPENDENCIES], "--no-deps")
+    _write(TORCH, {"torch": alone.pop("torch")})
+    _write(LOCK, {name: entry for name, entry in {**found, **alone}.items() if not CUDA.match(name)})
 
 
-def main() -> None:
-    """Resolve, and write the file."""
-    BUILD.mkdir(exist_ok=True)
-    pins = entries(LOCK.read_text(encoding="utf-8")) if LOCK.exists() and "--upgrade" not in sys.argv else {}
-    (BUILD / "all.lock").write_text("".join(f"{pin}\n" for pin, _ in pins.values()), encoding="utf-8")
+def locked() -> Entries:
+    """Return what is locked now, PyPI's torch included."""
+    there = [file for file in (LOCK, TORCH) if file.exists()]
+    return {name: entry for file in there for name, entry in entries(file.read_text(encoding="utf-8")).items()}
+
+
+def _write(file: Path, found: Entries) -> None:
     lines = [
         " \\\n".join([pin, *(f"    --hash={value}" for value in sorted(hashes))])
-        for name, (pin, hashes) in sorted(_locked().items())
-        if not _CUDA.match(name)
+        for _, (pin, hashes) in sorted(found.items())
     ]
-    head = _HEAD.format(python=".".join(map(str, sys.version_info[:2])))
-    LOCK.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{LOCK.name}: {len(lines)} packages")
+    head = _HEAD.format(python=".".join(map(str, sys.version_info[:2])), file=file.relative_to(ROOT))
+    file.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{file.relative_to(ROOT)}: {len(lines)} packages")
 
 
 if __name__ == "__main__":

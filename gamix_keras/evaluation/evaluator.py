@@ -118,6 +118,8 @@ def evaluate(
     """
     settings = settings or Settings()
     run.require_writable()
+    for folder in ("samplers", "evaluation"):
+        files.remove_leftovers(run.derived / folder)
     extractor = metrics.feature_extractor(settings.extractor, batch_size=_extractor_batch())
     held_out, others = floor.split(_open_held_out(run, settings), settings.count, settings.seed)
     second = floor.second_set(others, run if settings.data is None else None, len(held_out), settings.seed)
