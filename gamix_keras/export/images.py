@@ -6,7 +6,8 @@ decoded, turned by their EXIF orientation, laid over white, brought to the model
 
 import tensorflow as tf
 
-from gamix_keras.export.orientation import JPEG_START, PNG_START, orientation, starts_with, upright
+from gamix_keras.export.gif import GIF_START, over_white
+from gamix_keras.export.orientation import JPEG_START, PNG_START, orientation, reader, starts_with, upright
 
 _LUMA = (19595, 38470, 7471)  # Pillow's, in 1/65536
 _REDUCTIONS = (1, 2, 4, 8)
@@ -63,9 +64,18 @@ def _decode_jpeg(file: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tenso
 
 
 def _decode_other(file: tf.Tensor) -> tf.Tensor:
-    """Decode a BMP, or the first frame of a GIF, to colours (h, w, 3); a BMP's fourth channel is padding."""
+    """Decode a BMP, or the first frame of a GIF, to colours (h, w, 3)."""
+    file = tf.cond(starts_with(file, GIF_START), lambda: over_white(file), lambda: file)
     pixels = tf.io.decode_image(file, expand_animations=False)
-    return tf.cond(tf.shape(pixels)[2] == 1, lambda: tf.tile(pixels, [1, 1, 3]), lambda: pixels[..., :3])
+    colours = tf.cond(tf.shape(pixels)[2] == 1, lambda: tf.tile(pixels, [1, 1, 3]), lambda: pixels[..., :3])
+    return tf.cond(_has_alpha(file, tf.shape(pixels)[2]), lambda: _over_white(pixels), lambda: colours)
+
+
+def _has_alpha(file: tf.Tensor, channels: tf.Tensor) -> tf.Tensor:
+    """Return whether a BMP's fourth channel is alpha: its header must say so, else it is padding."""
+    number = reader(tf.io.decode_raw(file, tf.uint8), big=False)
+    header, masks, alpha = (number(tf.constant(place, tf.int64), 4) for place in (14, 30, 66))
+    return (channels == 4) & (header >= 56) & (masks == 3) & (alpha == 0xFF000000)
 
 
 def _over_white(pixels: tf.Tensor) -> tf.Tensor:

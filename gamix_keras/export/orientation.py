@@ -54,7 +54,7 @@ def _any_of(orientation: tf.Tensor, values: tuple[int, ...]) -> tf.Tensor:
 
 def _exif_of_jpeg(data: tf.Tensor) -> tf.Tensor:
     """Return where the EXIF block begins that a segment before the first scan holds, or -1."""
-    number = _reader(data, big=True)
+    number = reader(data, big=True)
     end = tf.size(data, tf.int64)
 
     def goes_on(position: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
@@ -74,7 +74,7 @@ def _exif_of_jpeg(data: tf.Tensor) -> tf.Tensor:
 
 def _exif_of_png(data: tf.Tensor) -> tf.Tensor:
     """Return where the EXIF block of a PNG file begins, or -1."""
-    number = _reader(data, big=True)
+    number = reader(data, big=True)
     end = tf.size(data, tf.int64)
 
     def goes_on(position: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
@@ -93,11 +93,11 @@ def _walk(goes_on: Callable[..., tf.Tensor], step: Callable[..., tuple], first: 
 
 
 def _orientation_at(data: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-    big = _reader(data, big=True)(start, 2) == int.from_bytes(b"MM")
+    big = reader(data, big=True)(start, 2) == int.from_bytes(b"MM")
     return tf.cond(
         big,
-        lambda: _orientation_of(data, start, _reader(data, big=True)),
-        lambda: _orientation_of(data, start, _reader(data, big=False)),
+        lambda: _orientation_of(data, start, reader(data, big=True)),
+        lambda: _orientation_of(data, start, reader(data, big=False)),
     )
 
 
@@ -113,7 +113,7 @@ def _orientation_of(data: tf.Tensor, start: tf.Tensor, number: Number) -> tf.Ten
     return tf.concat([tf.constant([1], tf.int64), values], 0)[-1]
 
 
-def _reader(data: tf.Tensor, big: bool) -> Number:
+def reader(data: tf.Tensor, big: bool) -> Number:
     """Return a function that reads an unsigned number of some bytes at one or several positions."""
     last = tf.maximum(tf.size(data, tf.int64) - 1, 0)
 

@@ -1,5 +1,8 @@
 """A file is the same image to training, with Pillow or TensorFlow, and to a served model."""
 
+import io
+import struct
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -69,7 +72,11 @@ def check_same(folder, data, size, channels, within=1):
         ("PNG", "LA", {}),
         ("BMP", "RGB", {}),
         ("BMP", "L", {}),
+        ("BMP", "RGBA", {}),
         ("GIF", "RGB", {}),
+        ("GIF", "L", {}),
+        ("GIF", "RGBA", {}),
+        ("GIF", "RGBA", {"comment": b"a block before the frame"}),
     ],
 )
 def test_formats(tmp_path, form, mode, options, channels):
@@ -85,6 +92,23 @@ def test_formats(tmp_path, form, mode, options, channels):
 def test_sizes(tmp_path, shape, size):
     for form in ("JPEG", "PNG"):
         check_same(tmp_path, written(tmp_path / "a", scene(*shape), form), size, 3)
+
+
+def test_a_bitmap_with_an_alpha_channel(tmp_path):
+    """Pillow reads the fourth channel only if the header has a mask for it, which Pillow itself never writes."""
+    pixels = np.dstack([np.asarray(scene(8, 8))[..., ::-1], np.full((8, 8), 100, np.uint8)])
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, 8, 8, 1, 32, 3, 256, 0, 0, 0, 0) + masks + bytes(52)
+    data = b"BM" + struct.pack("<IHHI", 122 + 256, 0, 0, 122) + header + pixels[::-1].tobytes()
+    assert Image.open(io.BytesIO(data)).mode == "RGBA"
+    check_same(tmp_path, data, 8, 3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1000), (1000, 1), (3, 700)])
+def test_extreme_proportions_leave_a_pixel_at_least(tmp_path, shape):
+    for size in (16, (16, 24), (24, 16)):
+        for form in ("PNG", "JPEG"):
+            check_same(tmp_path, written(tmp_path / "a", scene(*shape), form), size, 3)
 
 
 @pytest.mark.parametrize("size", [(16, 24), (40, 12)])
