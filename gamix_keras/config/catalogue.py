@@ -46,7 +46,6 @@ class Network:
         critic: Arguments of the critic beside it that no setting changes.
         size: What divides height and width of the images.
         width: What divides `model.width`.
-        batch_statistics: Whether it always has batch normalisation.
         bounded: Whether the decoder ends in a bounded activation, which leaves no room for logits or log-scales.
     """
 
@@ -59,7 +58,6 @@ class Network:
     critic: Mapping[str, Any] = field(default_factory=dict)
     size: Divisor = _number(1)
     width: tuple[Divisor, ...] = ()
-    batch_statistics: bool = False
     bounded: bool = False
 
     def reads(self) -> tuple[str, ...]:
@@ -173,7 +171,6 @@ NETWORKS: dict[str, Network] = {
         "infogan.InfoGANDecoder",
         settings=("width", "units"),
         size=_number(4),
-        batch_statistics=True,
         bounded=True,
     ),
     "wae": Network(
@@ -181,7 +178,6 @@ NETWORKS: dict[str, Network] = {
         "wae.WAEDecoder",
         settings=("width",),
         size=_number(8),
-        batch_statistics=True,
         bounded=True,
     ),
     "transformer": Network(

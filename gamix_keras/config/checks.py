@@ -159,11 +159,7 @@ def _devices(config: Config) -> None:
 
 def _replicas(config: Config, reason: str) -> None:
     """Refuse what needs the whole batch in one place; JAX has it there."""
-    model, loss = config.model, config.loss
-    if NETWORKS[model.network].batch_statistics:
-        _refuse("model.network", f"one without batch normalisation {reason}", config)
-    if is_read(config, "model.norm") and model.norm == "batch":
-        _refuse("model.norm", f"none or group {reason}", config)
+    loss = config.loss
     if is_read(config, "loss.moments") and loss.moments == "mixture":
         _refuse("loss.moments", f"means, total or full {reason}", config)
     if is_read(config, "loss.adaptive_weight") and loss.adaptive_weight:

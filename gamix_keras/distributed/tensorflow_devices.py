@@ -84,8 +84,12 @@ def shard(batches: tf.data.Dataset | None) -> Any:
 def in_turn(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
     """Return each batch as `count` equal parts, one after the other."""
 
-    def parts(images: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices(tf.reshape(images, [count, -1, *images.shape[1:]]))
+    def part(tensor: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(tensor, [count, -1, *tensor.shape[1:]])
+
+    def parts(*element: Any) -> tf.data.Dataset:  # images, or images with targets and weights
+        element = tf.nest.map_structure(part, element)
+        return tf.data.Dataset.from_tensor_slices(element if len(element) > 1 else element[0])
 
     return batches.flat_map(parts)
 

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from gamix_keras.distributed import replicas
+
 NORMALISATIONS = ("group", "batch", "scale_shift", "none")
 
 
@@ -30,7 +32,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` of the last axis, centred before it is squared.
 
     The same arguments, weights, moving statistics and numbers. Keras 3.15 takes mean(x^2) - mean(x)^2 for the variance
-    on PyTorch, which is negative in float32 if a mean is large beside its spread, and NaN follows.
+    on PyTorch, which is negative in float32 if a mean is large beside its spread, and NaN follows. On several devices
+    the statistics are those of the whole batch.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
@@ -38,9 +41,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
         x = ops.cast(inputs, "float32")
         if training and self.trainable:
             axes = tuple(range(len(x.shape) - 1))
-            mean = ops.mean(x, axis=axes)
+            mean = replicas.mean(ops.mean(x, axis=axes))
             centred = x - mean
-            variance = ops.mean(ops.square(centred), axis=axes)
+            variance = replicas.mean(ops.mean(ops.square(centred), axis=axes))
             self._move(self.moving_mean, mean)
             self._move(self.moving_variance, variance)
         else:

@@ -106,7 +106,7 @@ class ImageVAE(PerceptualTerm, PhasedModel):
         """Take the loss of a validation pass, and maybe a term, over the whole pass rather than batch by batch.
 
         Args:
-            statistics: What the pass gathers from (mean, log_var).
+            statistics: What the pass gathers from (mean, log_var) and maybe weights of images.
             term: Name of the term that is the statistics' value.
         """
         self.pass_statistics = statistics.name
@@ -312,7 +312,7 @@ class ImageVAE(PerceptualTerm, PhasedModel):
         if self.perceptual is not None:
             terms["perceptual"] = self.perceptual_term(batch, output, training)
         if self.pass_statistics is not None and not training:
-            terms[self.pass_statistics] = (mean, log_var)
+            terms[self.pass_statistics] = (mean, log_var, *batch.pair_weights)
         return terms, output
 
     def _check_shapes(self) -> None:

@@ -8,7 +8,7 @@ from gamix_keras.layers import AggregateMoments
 from gamix_keras.losses import MixtureKL, MomentKL, PosteriorVariance
 from gamix_keras.models.adversarial import AdversarialVAE
 from gamix_keras.models.base import Tensor
-from gamix_keras.models.pass_terms import PassMoments
+from gamix_keras.models.pass_terms import PassMixture, PassMoments
 from gamix_keras.models.term_weights import checked_weight
 from gamix_keras.training import Batch, Terms
 
@@ -37,7 +37,8 @@ class GAMIXVAE(AdversarialVAE):
         likelihood: See `ImageVAE`.
         critic: Network from images to patch logits (B, h, w, 1), or to a list of such maps, whose losses are averaged;
             or None. A `ProjectedCritic` is idle while its weight is 0.
-        moments: `means`, `total`, `full` (see `AggregateMoments`) or `mixture` (see `MixtureKL`).
+        moments: `means`, `total`, `full` (see `AggregateMoments`) or `mixture` (see `MixtureKL`). Validation takes
+            those of the whole pass, and for `mixture` its first 256 images.
         momentum: None for batch moments, else the momentum of running moments.
         global_weight: Weight of the global term, >= 0: `term_weights["global"]`.
         variance_weight: Weight of the variance term, >= 0: `term_weights["variance"]`.
@@ -122,8 +123,8 @@ class GAMIXVAE(AdversarialVAE):
         mixture = self.moments == "mixture"
         self.aggregate = None if mixture else AggregateMoments(self.moments, self.momentum, name="aggregate")
         self.global_loss = MixtureKL() if mixture else MomentKL()
-        if not mixture:
-            self.gather(PassMoments(self.moments, self.latent_dim, self.global_loss), "global")
+        moments = None if mixture else PassMoments(self.moments, self.latent_dim, self.global_loss)
+        self.gather(moments or PassMixture(self.latent_dim), "global")
         self.variance_loss = PosteriorVariance()
 
     def build(self, input_shape: Any = None) -> None:

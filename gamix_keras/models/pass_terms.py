@@ -7,6 +7,7 @@ from keras import ops
 
 from gamix_keras import gaussian
 from gamix_keras.distributed import replicas
+from gamix_keras.training.pass_noise import pass_noise
 from gamix_keras.training.trackers import PassStatistics
 
 Tensor = Any
@@ -15,8 +16,8 @@ Tensor = Any
 class PassImages(PassStatistics):
     """The number of images, for a loss that is made of terms of the pass."""
 
-    def update_state(self, mean: Tensor, log_var: Tensor) -> None:
-        """Take in a batch of posteriors, each (B, D)."""
+    def update_state(self, mean: Tensor, log_var: Tensor, weights: Tensor | None = None) -> None:
+        """Take in a batch of posteriors, each (B, D), and maybe the weight of each, (B,)."""
         self.has_begun = True
         self.images.assign(self.images + ops.cast(ops.shape(mean)[0], "float32"))
 
@@ -38,8 +39,8 @@ class PassMoments(PassImages):
         self.within = self.add_variable((latent_dim,), "zeros", name="within")
         self.spread = self.add_variable(shape, "zeros", name="spread")
 
-    def update_state(self, mean: Tensor, log_var: Tensor) -> None:
-        """Take in a batch of posteriors, each (B, D); every replica gathers those of all."""
+    def update_state(self, mean: Tensor, log_var: Tensor, weights: Tensor | None = None) -> None:
+        """Take in a batch of posteriors, each (B, D); weights do not count, and every replica gathers those of all."""
         size, before = ops.cast(ops.shape(mean)[0], "float32"), ops.convert_to_tensor(self.images)
         first = replicas.mean(ops.mean(mean, axis=0))
         gap = first - ops.divide_no_nan(ops.convert_to_tensor(self.total), before)
@@ -65,6 +66,48 @@ class PassMoments(PassImages):
         return points[:, :, None] * points[:, None, :] if self.kind == "full" else ops.square(points)
 
 
+class PassMixture(PassImages):
+    """The mixture's divergence over the first images of a pass, whatever its batches, see `MixtureKL`.
+
+    Not over all of them: it takes O(K^2 D) time and memory, and is worth log K nats less than the mean KL if posteriors
+    are apart, so passes compare if K is the same.
+
+    Args:
+        latent_dim: D.
+        size: K, the most images that are kept.
+    """
+
+    def __init__(self, latent_dim: int, size: int = 256) -> None:
+        super().__init__("global_mixture")
+        self.mean = self.add_variable((size, latent_dim), "zeros", name="mean")
+        self.log_var = self.add_variable((size, latent_dim), "zeros", name="log_var")
+        self.weight = self.add_variable((size, 1), "zeros", name="weight")
+
+    def update_state(self, mean: Tensor, log_var: Tensor, weights: Tensor | None = None) -> None:
+        """Take in a batch of posteriors, each (B, D), and maybe the weight of each, (B,)."""
+        weights = ops.ones_like(mean[:, 0]) if weights is None else weights
+        for kept, values in ((self.mean, mean), (self.log_var, log_var), (self.weight, weights[:, None])):
+            kept.assign(self._with_rows(kept, values))
+        super().update_state(mean, log_var)
+
+    def _with_rows(self, kept: keras.Variable, values: Tensor) -> Tensor:
+        """Return what is kept with a batch in the rows of its images."""
+        count = ops.shape(values)[0]
+        places = ops.arange(kept.shape[0]) - ops.cast(self.images, "int32")
+        is_new = (places >= 0) & (places < count)
+        return ops.where(is_new[:, None], ops.take(values, ops.clip(places, 0, count - 1), axis=0), kept)
+
+    def value(self) -> Tensor:
+        """Return the weighted mean log-ratio of each kept image's own sample."""
+        mean, log_var = ops.convert_to_tensor(self.mean), gaussian.clip_log_var(self.log_var)
+        z = mean + ops.exp(0.5 * log_var) * pass_noise(0, mean.shape)
+        is_kept = ops.arange(mean.shape[0]) < ops.cast(self.images, "int32")
+        count = ops.sum(ops.cast(is_kept, "float32"))
+        logs = ops.where(is_kept, gaussian.log_density(z[:, None], mean, log_var), -1e30)
+        ratio = ops.logsumexp(logs, axis=-1) - ops.log(count) - gaussian.standard_log_density(z)
+        return ops.sum(ops.where(is_kept, self.weight[:, 0] * ratio, 0.0)) / count
+
+
 class PassFreeBits(PassImages):
     """The KL of a pass with free bits.
 
@@ -79,9 +122,11 @@ class PassFreeBits(PassImages):
         self.free_bits, self.group_size = free_bits, group_size
         self.total = self.add_variable((latent_dim,), "zeros", name="total")
 
-    def update_state(self, mean: Tensor, log_var: Tensor) -> None:
+    def update_state(self, mean: Tensor, log_var: Tensor, weights: Tensor | None = None) -> None:
         """Take in a batch of posteriors, each (B, D)."""
-        self.total.assign(self.total + ops.sum(gaussian.kl_to_standard(mean, log_var), axis=0))
+        divergences = gaussian.kl_to_standard(mean, log_var)
+        divergences = divergences if weights is None else divergences * weights[:, None]
+        self.total.assign(self.total + ops.sum(divergences, axis=0))
         super().update_state(mean, log_var)
 
     def value(self) -> Tensor:

@@ -1,24 +1,51 @@
-"""Trains a tiny GAMIX-VAE on some devices and writes what it came to: `python device_run.py DEVICES FILE [alone]`.
+"""Trains a tiny GAMIX-VAE on some devices and writes what it came to: `python device_run.py DEVICES FILE [WORD...]`.
 
-With `alone` the moments of q(z) are those of each device's own rows, which is wrong.
+With `alone` the moments of q(z) are those of each device's own rows, which is wrong. With `given` it learns to denoise,
+with weights of images, by layers of ours (batch normalisation among them) and with the optimal scale.
 """
 
 import os
 import sys
 from pathlib import Path
 
-DEVICES, FILE, SEPARATE = int(sys.argv[1]), sys.argv[2], "alone" in sys.argv
+DEVICES, FILE, SEPARATE, GIVEN = int(sys.argv[1]), sys.argv[2], "alone" in sys.argv, "given" in sys.argv
 PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={max(1, DEVICES // PROCESSES)}"
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from harness import compiled, gamix, images, numpy  # noqa: E402
+from harness import SHAPE, compiled, critic, gamix, images, numpy  # noqa: E402
 
+from gamix_keras import layers  # noqa: E402
 from gamix_keras.distributed import devices, replicas  # noqa: E402
+from gamix_keras.losses import LaplaceNLL  # noqa: E402
+from gamix_keras.models import GAMIXVAE  # noqa: E402
 
 STEPS, BATCH = 20, 16
+
+
+def made():
+    """The model."""
+    if not GIVEN:
+        return gamix(momentum=0.9, ema_decay=0.9)
+    image, z = keras.Input(SHAPE), keras.Input((4,))
+    h = layers.BatchNormalization(momentum=0.9)(layers.Conv2D(8, 3, 2, "same", use_bias=False)(image))
+    h = keras.layers.Flatten()(layers.GroupNormalization(2)(h))
+    encoder = keras.Model(image, [layers.Dense(4)(h), layers.Dense(4)(h)])
+    y = keras.layers.Reshape((4, 4, 8))(layers.Dense(128, activation="tanh")(z))
+    decoder = keras.Model(z, layers.Conv2DTranspose(3, 4, 2, "same")(layers.BatchNormalization(momentum=0.9)(y)))
+    return GAMIXVAE(encoder, decoder, LaplaceNLL("optimal"), critic(), adversarial_weight=1.0, seed=0)
+
+
+def elements():
+    """Batches of images, or of (images, targets, weights)."""
+    x = images(STEPS * BATCH).reshape(STEPS, BATCH, *SHAPE)
+    if not GIVEN:
+        return list(x)
+    rng = np.random.default_rng(0)
+    noisy = np.clip(x + 0.1 * rng.normal(size=x.shape), -1, 1).astype("float32")
+    return list(zip(noisy, x, rng.uniform(0, 2, (STEPS, BATCH)).astype("float32"), strict=True))
 
 
 def virtual_cpus():
@@ -33,7 +60,7 @@ def virtual_cpus():
 def rows_of_process(batches):
     """The rows of each batch that this process reads."""
     index, count = devices.process_shard()
-    return [np.array_split(batch, count)[index] for batch in batches]
+    return [keras.tree.map_structure(lambda part: np.array_split(part, count)[index], batch) for batch in batches]
 
 
 def as_data(batches):
@@ -41,8 +68,9 @@ def as_data(batches):
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
-        return devices.shard(tf.data.Dataset.from_tensor_slices(np.stack(batches)))
-    return ((batch,) for batch in batches)
+        stacked = keras.tree.map_structure(lambda *parts: np.stack(parts), *batches)
+        return devices.shard(tf.data.Dataset.from_tensor_slices(stacked))
+    return (batch if GIVEN else (batch,) for batch in batches)
 
 
 def main():
@@ -50,13 +78,13 @@ def main():
     devices.join()
     keras.utils.set_random_seed(0)
     with devices.scope(DEVICES):
-        model = compiled(gamix(momentum=0.9, ema_decay=0.9))
+        model = compiled(made())
         for variable in model.trainable_variables:
             variable.assign(variable + float(devices.process_shard().index))  # which `broadcast_model` must undo
         devices.broadcast_model(model)
         if SEPARATE:
             replicas.mean = lambda values: values
-        batches = rows_of_process(images(STEPS * BATCH).reshape(STEPS, BATCH, 8, 8, 3))
+        batches = rows_of_process(elements())
         history = []
         with devices.replicated(model):
             for start in range(0, STEPS, 5):

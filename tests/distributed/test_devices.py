@@ -58,6 +58,13 @@ def test_several_devices_come_to_what_one_does(alone, count, processes, tmp_path
     assert gap < 1e-4, name
 
 
+def test_targets_weights_scale_and_layers_are_those_of_one_device(tmp_path):
+    count, processes = CASES[backend()][0]
+    one = trained(1, tmp_path / "one.npz", "given", processes=1)
+    gap, name = furthest(one, trained(count, tmp_path / "several.npz", "given", processes=processes))
+    assert gap < 1e-4, name
+
+
 @pytest.mark.skipif(backend() == "jax", reason="on JAX there is no mean over replicas that could be missing")
 def test_moments_of_each_device_alone_are_noticed(alone, tmp_path):
     processes = 2 if backend() == "torch" else 1
@@ -135,3 +142,6 @@ def test_a_batch_is_dealt_out_in_turn():
     batches = tf.data.Dataset.from_tensor_slices(np.arange(16.0).reshape(2, 4, 2, 1, 1))
     parts = [part[:, :, 0, 0].tolist() for part in in_turn(batches, 2).as_numpy_iterator()]
     assert parts == np.arange(16.0).reshape(4, 2, 2).tolist()
+    weighed = tf.data.Dataset.zip((batches, tf.data.Dataset.from_tensor_slices(np.arange(8).reshape(2, 4))))
+    dealt = [weights.tolist() for _, weights in in_turn(weighed, 2).as_numpy_iterator()]
+    assert dealt == np.arange(8).reshape(4, 2).tolist()

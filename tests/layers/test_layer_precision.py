@@ -1,4 +1,4 @@
-"""Gradients in bfloat16 against those in float32, of every layer with weights that the networks use."""
+"""Gradients in bfloat16 and float16 against those in float32, of every layer with weights that the networks use."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ LAYERS = {
 
 
 def _short(values):
-    """Numbers that bfloat16 holds exactly, so that only what the layer does is rounded."""
+    """Numbers that either type holds exactly, so that only what the layer does is rounded."""
     return numpy(ops.cast(ops.cast(values, "bfloat16"), "float32"))
 
 
@@ -74,10 +74,12 @@ def _gradients(model, x, cotangent):
     return tape.gradient(loss, [v.value for v in variables])
 
 
+@pytest.mark.parametrize(("policy", "scale"), [("mixed_bfloat16", 1.0), ("mixed_float16", 2.0**-10)])
 @pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
-def test_gradients_in_bfloat16_are_those_of_float32(make, shape):
+def test_gradients_in_short_types_are_those_of_float32(make, shape, policy, scale):
+    """A float16 gradient is the scaled one of a loss whose own is far too small for the type."""
     rng = np.random.default_rng(0)
-    models = [keras.Sequential([keras.Input(shape[1:]), *make(d)]) for d in ("float32", "mixed_bfloat16")]
+    models = [keras.Sequential([keras.Input(shape[1:]), *make(d)]) for d in ("float32", policy)]
     for variables in zip(*(model.trainable_variables for model in models), strict=True):
         value = _short(0.3 * rng.normal(size=variables[0].shape) + (variables[0].name == "gamma"))
         for variable in variables:
