@@ -95,7 +95,9 @@ class PassMixture(PassImages):
         count = ops.shape(values)[0]
         places = ops.arange(kept.shape[0]) - ops.cast(self.images, "int32")
         is_new = (places >= 0) & (places < count)
-        return ops.where(is_new[:, None], ops.take(values, ops.clip(places, 0, count - 1), axis=0), kept)
+        return ops.where(
+            is_new[:, None], ops.take(values, ops.clip(places, 0, count - 1), axis=0), ops.convert_to_tensor(kept)
+        )
 
     def value(self) -> Tensor:
         """Return the weighted mean log-ratio of each kept image's own sample."""

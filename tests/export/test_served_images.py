@@ -75,8 +75,6 @@ def check_same(folder, data, size, channels, within=1):
         ("BMP", "RGBA", {}),
         ("GIF", "RGB", {}),
         ("GIF", "L", {}),
-        ("GIF", "RGBA", {}),
-        ("GIF", "RGBA", {"comment": b"a block before the frame"}),
     ],
 )
 def test_formats(tmp_path, form, mode, options, channels):
@@ -92,6 +90,15 @@ def test_formats(tmp_path, form, mode, options, channels):
 def test_sizes(tmp_path, shape, size):
     for form in ("JPEG", "PNG"):
         check_same(tmp_path, written(tmp_path / "a", scene(*shape), form), size, 3)
+
+
+@pytest.mark.parametrize("options", [{}, {"comment": b"a block before the frame"}])
+def test_transparent_pixels_of_a_gif_are_white(tmp_path, options):
+    image = scene()
+    image.putalpha(Image.fromarray(np.where(np.arange(93) < 40, 0, 255).astype(np.uint8)[None].repeat(70, 0)))
+    data = written(tmp_path / "a", image, "GIF", **options)
+    check_same(tmp_path, data, 16, 3)
+    assert (served(data, 16, 3)[:, :5] == 255).all()
 
 
 def test_a_bitmap_with_an_alpha_channel(tmp_path):

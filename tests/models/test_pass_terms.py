@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from harness import numpy
+from keras import ops
 
 from gamix_keras.losses import MixtureKL, StandardKL
 from gamix_keras.models.pass_terms import PassFreeBits, PassMixture
@@ -17,7 +18,8 @@ def fed(statistics, size, weights):
     """The statistics' value after a pass in batches of this size."""
     for start in range(0, len(MEAN), size):
         part = slice(start, start + size)
-        statistics.update_state(MEAN[part], LOG_VAR[part], *([] if weights is None else [weights[part]]))
+        arrays = [values[part] for values in (MEAN, LOG_VAR, weights) if values is not None]
+        statistics.update_state(*map(ops.convert_to_tensor, arrays))
     return float(statistics.value())
 
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from harness import backend, compiled, difference, gamix, images, numpy, state
+from harness import compiled, difference, gamix, images, numpy, state
 
 from gamix_keras.training import Batch
 
@@ -35,8 +35,6 @@ def test_bfloat16_terms_are_near_those_of_float32():
 
 @pytest.fixture
 def half():
-    if backend() == "torch":
-        pytest.skip("PyTorch has no float16 convolution gradient on the CPU")
     model = compiled(gamix(dtype="mixed_float16"))
     model.train_on_batch(images(8))
     return model
