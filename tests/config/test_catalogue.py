@@ -6,7 +6,7 @@ import pytest
 
 from gamix_keras import losses, models, networks, samplers
 from gamix_keras.config import settings
-from gamix_keras.config.catalogue import LIKELIHOODS, NETWORKS, OBJECTIVES, SAMPLERS
+from gamix_keras.config.catalogue import CRITICS, LIKELIHOODS, NETWORKS, OBJECTIVES, SAMPLERS
 
 pytestmark = pytest.mark.backend_free
 # Arguments that the assembly gives to every network, or that only Python sets.
@@ -29,6 +29,17 @@ def test_a_network_has_the_arguments_of_its_row(name):
         given = {*row.settings, *own.values(), *row.fixed}
         assert given <= arguments(network)
     assert set(row.critic) <= arguments(networks.PatchGANCritic)
+
+
+@pytest.mark.parametrize("name", CRITICS)
+def test_a_critic_has_the_arguments_of_its_row(name):
+    row = CRITICS[name]
+    assert all(key in settings() for key in row.reads())
+    module, _, found = row.critic.partition(".")
+    assert getattr(networks, found).__module__ == f"gamix_keras.networks.{module}"
+    assert "critic_width" in row.settings and {*row.settings.values()} - {"width"} <= arguments(
+        getattr(networks, found)
+    )
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

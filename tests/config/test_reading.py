@@ -6,15 +6,17 @@ from importlib import resources
 import pytest
 
 from gamix_keras.config import Config, UserError, check_read, flatten, help_of, parse_assignments, settings
-from gamix_keras.config.catalogue import LIKELIHOODS, NETWORKS, OBJECTIVES
+from gamix_keras.config.catalogue import CRITICS, LIKELIHOODS, NETWORKS, OBJECTIVES
 from gamix_keras.config.presets import preset_names
 from gamix_keras.config.reading import conditions, is_read
 
 pytestmark = pytest.mark.backend_free
 TABLES = {"model.network": NETWORKS, "model.name": OBJECTIVES, "loss.likelihood": LIKELIHOODS}
+TABLES["model.critic_network"] = CRITICS
 # What makes each condition without values hold.
 ON = {
     "model.critic": True,
+    "loss.adaptive_weight": True,
     "loss.free_bits": 0.5,
     "loss.warmup": 2.0,
     "training.ema_decay": 0.9,
@@ -34,7 +36,11 @@ OTHER |= {"loss.warmup_shape": "cosine", "loss.group_size": 2, "model.critic_nor
 OTHER |= {
     "model.patch": 16,
     "model.heads": 2,
+    "model.critic_network": "projected",
     "model.critic_spectral_norm": True,
+    "training.critic_beta_1": 0.0,
+    "training.critic_beta_2": 0.99,
+    "loss.augment": "colour",
     "loss.capacity": 1.0,
     "loss.mae_weight": 100.0,
     "loss.perceptual_layers": "stage5",
@@ -90,7 +96,7 @@ def test_what_needs_something_is_known():
     """The list by hand, so that a condition cannot get lost with the row that implies it."""
     always = {"seed", "backend", "model.name", "model.network", "model.latent_dim", "model.width"}
     always |= {"loss.likelihood", "loss.warmup", "loss.perceptual_weight", "second_stage.epochs"}
-    of_training = {"critic_learning_rate", "ema_start", "guard_events"}
+    of_training = {"critic_learning_rate", "critic_beta_1", "critic_beta_2", "ema_start", "guard_events"}
     for key in settings():
         section, _, name = key.rpartition(".")
         free = section == "data" or (section == "training" and name not in of_training) or key in always
