@@ -125,18 +125,19 @@ def traverse(
 
 def traverse_axes(
     model: keras.Model,
-    image: np.ndarray,
+    image: np.ndarray | None,
     principal: PrincipalAxes,
     axes: Sequence[int] = (0, 1),
     deltas: Sequence[float] = (-3.0, 0.0, 3.0),
 ) -> np.ndarray:
     """Move an image along principal axes of q(z), by multiples of the standard deviation of q(z) along them.
 
-    z = mean + delta std_i axis_i for one axis i at a time; the data vary most along axis 0.
+    z = mean + delta std_i axis_i for one axis i at a time; the data vary most along axis 0. The mean is that of the
+    image's posterior, or of q(z) itself.
 
     Args:
         model: A trained VAE, or its `CompiledVAE`, which is faster.
-        image: An image (H, W, C) in [-1, 1].
+        image: An image (H, W, C) in [-1, 1]; None starts from the mean of q(z).
         principal: The principal axes of the model's q(z), see `gamix_keras.samplers.principal_axes`.
         axes: Numbers i of the axes, each in [0, D).
         deltas: Multiples of the standard deviation.
@@ -150,7 +151,8 @@ def traverse_axes(
     _check_numbers("axes", axes, len(principal.axes))
     chosen = list(axes)
     steps = principal.std[chosen, None] * principal.axes[chosen]
-    return _walks(model, _posterior(model, image[None])[0][0], steps, deltas)
+    start = principal.center if image is None else _posterior(model, image[None])[0][0]
+    return _walks(model, start, steps, deltas)
 
 
 def _check_numbers(name: str, numbers: Sequence[int], count: int) -> None:

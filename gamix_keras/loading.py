@@ -1,10 +1,8 @@
 """One call from a name or a path to a trained model that draws: `gamix_keras.load`."""
 
-import difflib
 import functools
 import os
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,11 @@ from gamix_keras import latent_space
 from gamix_keras.config import Config, UserError
 from gamix_keras.models.compiled import CompiledVAE
 from gamix_keras.runs import Run, sampling
-from gamix_keras.runs.model_file import load_model
+from gamix_keras.runs.directory import is_run
+from gamix_keras.runs.lookup import at_path, find, shipped
+from gamix_keras.runs.model_file import file_sampler, load_single
 from gamix_keras.samplers import SAMPLERS, Posteriors, Sampler, fit_sampler
 
-FOLDER = "saved_models"
 _PREFERRED = ("second_stage", "mixture", "gaussian")
 
 
@@ -135,11 +134,11 @@ def load(
         images = faces.sample(16, seed=0)
 
     Args:
-        name: A model that comes with the package (`shipped_names()`), a run directory, or a `.keras` file. A name goes
-            before a path; write `./faces` for a directory of that name.
+        name: A run directory, a model that comes with the package (`shipped_names()`), or a `.keras` file. A run
+            directory in the working directory goes before a model of the package of the same name, with a warning.
         sampler: `prior`, `gaussian`, `mixture` or `second_stage`. None takes the best that was measured for the run,
             else the second stage, else what was fitted before, else the prior. A sampler that is named and was not
-            fitted yet is fitted to the run's training images and kept in `RUN/samplers`.
+            fitted yet is fitted to the run's training images and kept in `RUN/samplers`, unless the package brought it.
         checkpoint: Which checkpoint of a run: `latest`, `best` or an epoch, see `Run.at`.
         cache: Directory for a sampler that is fitted, for a run that cannot be written to; None keeps it in the run.
 
@@ -148,37 +147,15 @@ def load(
     """
     if sampler not in (None, *SAMPLERS):
         raise UserError(f"load: sampler: expected one of {', '.join(SAMPLERS)}, got {sampler!r}")
-    path = shipped().get(os.fspath(name)) or Path(name).expanduser()
-    if (path / "config.json").is_file():
-        return _load_run(Run.open(path).at(checkpoint).beside(cache), sampler)
-    if path.suffix == ".keras" and path.exists():
+    path = find(name, "load")
+    if not is_run(path):
         return _load_file(path, sampler)
-    near = difflib.get_close_matches(os.fspath(name), shipped(), n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    known = ", ".join(map(repr, shipped())) or "none"
-    expected = f"a run directory (one with config.json), a .keras file, or a model of the package ({known})"
-    raise UserError(f"load: expected {expected}, got {os.fspath(name)!r}{hint}")
+    return _load_run(at_path(path).at(checkpoint).beside(cache), sampler)
 
 
 def shipped_names() -> tuple[str, ...]:
     """Return the names of the models that come with the package."""
     return tuple(shipped())
-
-
-def shipped() -> dict[str, Path]:
-    """Return the directory of each model that comes with the package, in the checkout or the installed wheel."""
-    checkout = Path(__file__).parent.parent / FOLDER
-    configs = [*checkout.glob("*/config.json")] or [Path(file.locate()) for file in _installed()]
-    return {config.parent.name: config.parent.resolve() for config in sorted(configs)}
-
-
-def _installed() -> list[metadata.PackagePath]:
-    """Return the data files of the installed wheel: only its record says where its installer put them."""
-    try:
-        recorded = metadata.files("gamix_keras") or []
-    except metadata.PackageNotFoundError:
-        return []
-    return [file for file in recorded if file.parts[-3:-2] == (FOLDER,) and file.name == "config.json"]
 
 
 def _load_run(run: Run, sampler: str | None) -> TrainedModel:
@@ -196,12 +173,5 @@ def _best(run: Run, model: keras.Model) -> str:
 
 
 def _load_file(path: Path, sampler: str | None) -> TrainedModel:
-    try:
-        model = load_model(path)
-    except UserError as error:
-        raise UserError(f"load: {error}") from None
-    if sampler in sampling.FITTED:
-        remedy = "load(...).with_sampler(name, images) fits one"
-        raise UserError(f"load: expected sampler prior or second_stage for a single file, got {sampler}; {remedy}")
-    name = sampler or ("second_stage" if hasattr(model, "second_stage") else "prior")
-    return TrainedModel(model, fit_sampler(name, model))
+    model = load_single(path, "load")
+    return TrainedModel(model, file_sampler(model, path, sampler, "load"))

@@ -1,7 +1,8 @@
 """Pictures of arrays: grids of images, and charts, as PNG.
 
 Images are arrays (N, H, W, C) in [-1, 1], C = 1 or 3 (a fourth channel is not shown). Functions named `save_...` write
-a file, those named `..._png` return its bytes, and `show` is for notebooks.
+a file, those named `..._png` return its bytes, and `show` is for notebooks. Small images are enlarged to tiles of at
+least 128 pixels by a whole factor, which keeps every pixel a square; rows with labels say so beneath the picture.
 """
 
 import io
@@ -24,7 +25,8 @@ Point = tuple[float, float]  # a value, and half of its interval
 
 GAP = 2
 LABEL_SIZE = 13
-SMALLEST_TILE = 64
+SMALLEST_TILE = 128
+LARGEST_PNG = 64 * 1024  # bytes that a notebook keeps for one picture without loss
 CHART_SIZE, CHART_DPI = (3.6, 2.3), 150
 WIDE_CHART_SIZE = (7.2, 3.0)
 COLOURS = ("#2f6db3", "#d9622b", "#4a9a5b", "#8a5fb0", "#7f7f7f")
@@ -67,21 +69,61 @@ def rows_png(rows: Mapping[str, np.ndarray], column_labels: Sequence[str] = ()) 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that a notebook shows, as JPEG, which keeps notebooks small: a tenth of the size of PNG for faces."""
+    """A picture that a notebook shows and `save` writes.
 
-    jpeg: bytes
-    width: int
-    height: int
+    A notebook keeps it as PNG, pixel for pixel, or if that is large as JPEG, a tenth of the size for faces.
 
-    def _repr_jpeg_(self) -> bytes:
-        return self.jpeg
+    Attributes:
+        image: The picture itself, for everything that Pillow can do with it.
+    """
+
+    image: Image.Image
+
+    @property
+    def width(self) -> int:
+        """The width in pixels."""
+        return self.image.width
+
+    @property
+    def height(self) -> int:
+        """The height in pixels."""
+        return self.image.height
+
+    @property
+    def jpeg(self) -> bytes:
+        """The picture as a JPEG file."""
+        buffer = io.BytesIO()
+        self.image.save(buffer, format="JPEG", quality=85)
+        return buffer.getvalue()
+
+    def save(self, path: Path) -> None:
+        """Write a file, whole or not at all; missing folders are made.
+
+        Args:
+            path: The file, whose ending names a format of Pillow's: `.png`, `.jpg`, `.webp`, ...
+
+        Raises:
+            ValueError: If the ending names none.
+        """
+        kind = Image.registered_extensions().get(os.path.splitext(path)[1].lower())
+        if kind not in Image.SAVE:
+            raise ValueError(f"path: expected a file name that ends in .png, .jpg or .webp, got {os.fspath(path)!r}")
+        with replacing(path) as temporary:
+            self.image.save(temporary, format=kind)
+
+    def _repr_png_(self) -> bytes | None:
+        png = _bytes(self.image)
+        return png if len(png) <= LARGEST_PNG else None
+
+    def _repr_jpeg_(self) -> bytes | None:
+        return None if self._repr_png_() else self.jpeg
 
     def __repr__(self) -> str:
         return f"Picture({self.width} x {self.height})"
 
 
 def show(images: Any, columns: int | None = None, column_labels: Sequence[str] = ()) -> Picture:
-    """Return a picture for the last line of a notebook's cell.
+    """Return a picture for the last line of a notebook's cell; elsewhere, `show(images).save("faces.png")`.
 
     Args:
         images: Images for a contact sheet, or images by label for one row each.
@@ -89,14 +131,8 @@ def show(images: Any, columns: int | None = None, column_labels: Sequence[str] =
         column_labels: The labels above the columns of rows.
     """
     if isinstance(images, Mapping):
-        return _shown(_labelled({name: _numpy(row) for name, row in images.items()}, column_labels, ""))
-    return _shown(_sheet(_numpy(images), columns))
-
-
-def _shown(picture: Image.Image) -> Picture:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=85)
-    return Picture(buffer.getvalue(), picture.width, picture.height)
+        return Picture(_labelled({name: _numpy(row) for name, row in images.items()}, column_labels, ""))
+    return Picture(_sheet(_numpy(images), columns))
 
 
 def _numpy(images: Any) -> np.ndarray:
@@ -109,13 +145,15 @@ def _numpy(images: Any) -> np.ndarray:
 
 
 def _labelled(rows: Mapping[str, np.ndarray], column_labels: Sequence[str], title: str) -> Image.Image:
-    sheet = _grid(list(rows.values()))
+    sheet, note = _grid(list(rows.values())), _enlargement(next(iter(rows.values()))[0])
     step = (sheet.height - GAP) / len(rows)
     left = _text_width(rows) + 2 * GAP
     top = LABEL_SIZE + 3 * GAP
     offset = top * (bool(title) + bool(column_labels))
-    canvas = Image.new("RGB", (left + max(sheet.width, _text_width([title])), offset + sheet.height), PAPER)
+    width = left + max(sheet.width, _text_width([title]), _text_width([note]))
+    canvas = Image.new("RGB", (width, offset + sheet.height + top * bool(note)), PAPER)
     canvas.paste(sheet, (left, offset))
+    _write(canvas, (left + GAP, canvas.height - top / 2), note, "lm")
     for i, label in enumerate(rows):
         _write(canvas, (left - GAP, offset + step * (i + 0.5)), label, "rm")
     tile = (sheet.width - GAP) / max(len(images) for images in rows.values())
@@ -137,10 +175,20 @@ def _grid(rows: Sequence[np.ndarray]) -> Image.Image:
     return sheet
 
 
+def _factor(image: np.ndarray) -> int:
+    """Return the whole factor by which an image is enlarged."""
+    return max(1, -(-SMALLEST_TILE // min(image.shape[:2])))
+
+
+def _enlargement(image: np.ndarray) -> str:
+    """Say how an image is enlarged, if it is."""
+    height, width = image.shape[:2]
+    factor = _factor(image)
+    return f"{height} x {width} pixels, enlarged {factor} times (nearest pixel)" if factor > 1 else ""
+
+
 def _tile(image: np.ndarray) -> Image.Image:
-    """Enlarge a small image by a whole factor, which keeps every pixel a square."""
-    factor = max(1, -(-SMALLEST_TILE // image.shape[0]))
-    picture = _picture(image)
+    factor, picture = _factor(image), _picture(image)
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 

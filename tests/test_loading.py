@@ -11,11 +11,10 @@ from harness import numpy
 from tiny import TINY
 
 import gamix_keras
-from gamix_keras import loading
 from gamix_keras.config import Config, UserError
 from gamix_keras.models import SecondStageVAE, TwoStageVAE
 from gamix_keras.networks import SecondStageDecoder, SecondStageEncoder
-from gamix_keras.runs import Run, sampling, session
+from gamix_keras.runs import Run, lookup, sampling, session
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +104,11 @@ def test_an_installed_model_is_found_by_the_record(tmp_path, monkeypatch):
         (tmp_path / "site" / line).resolve().parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "site" / line).resolve().touch()
     monkeypatch.setattr(metadata, "files", lambda name: metadata.Distribution.at(info).files)
-    monkeypatch.setattr(loading, "__file__", str(tmp_path / "site" / "gamix_keras" / "loading.py"))
-    assert loading.shipped() == {"drawn": Path(tmp_path, "share/gamix_keras/saved_models/drawn").resolve()}
+    monkeypatch.setattr(lookup, "__file__", str(tmp_path / "site" / "gamix_keras" / "runs" / "lookup.py"))
+    assert lookup.shipped() == {"drawn": Path(tmp_path, "share/gamix_keras/saved_models/drawn").resolve()}
     assert gamix_keras.shipped_names() == ("drawn",)
     monkeypatch.setattr(metadata, "files", lambda name: None)
-    assert loading.shipped() == {}
+    assert lookup.shipped() == {}
 
 
 def test_a_model_is_printed_in_three_lines(run, tmp_path):

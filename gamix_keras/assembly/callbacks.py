@@ -40,7 +40,8 @@ def build_callbacks(config: Config, data: Data, folder: Path | None, begun: int 
         folder: Where pictures of the shown images go; None for nowhere.
         begun: Steps of the first epoch to train that are done already.
     """
-    pictures = SampleGrid(data.shown, folder, config.training.sample_every, config.seed)
+    training, held_out = config.training, data.sources[1] if data.sources else None
+    pictures = SampleGrid(data.shown, folder, training.sample_every, config.seed, held_out, training.epochs)
     average = [EMAWeights()] if config.training.ema_decay is not None else []
     return [
         *_halving(config.training.learning_rate, config.training.halve_every),

@@ -50,7 +50,9 @@ def build_second_stage(config: Config) -> SecondStageVAE:
     keras.utils.set_random_seed(config.seed)
     with building():
         model = SecondStageVAE(*_second_networks(config), seed=config.seed)
-    model.compile(keras.optimizers.Adam(config.second_stage.learning_rate), jit_compile=JIT[config.training.jit])
+    # Keras would number the name by what was built before in the process: adam_2 in one session, adam in the next.
+    optimizer = keras.optimizers.Adam(config.second_stage.learning_rate, name="adam")
+    model.compile(optimizer, jit_compile=JIT[config.training.jit])
     return model
 
 

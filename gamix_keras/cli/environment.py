@@ -1,13 +1,22 @@
 """What must be decided before Keras is imported: the backend, and how much the libraries log."""
 
 import ctypes
+import functools
 import os
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gamix_keras.cli import startup_lines
-from gamix_keras.config import BACKENDS, UserError
-from gamix_keras.runs import Run
+from gamix_keras.config import BACKENDS, Config, UserError
+from gamix_keras.runs import Run, lookup
+from gamix_keras.runs.directory import LATEST, is_run
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 1 << 30  # names and values of malloc.h
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR"}
@@ -58,9 +67,45 @@ def keep_freed_memory() -> None:
         set_option(option, _KEPT_BYTES)
 
 
-def open_run(path: str, checkpoint: str = "latest") -> Run:
-    """Open a run at a checkpoint, and choose its backend unless `KERAS_BACKEND` names another one."""
-    run = Run.open(path).at(checkpoint)
+def open_run(name: str, checkpoint: str = LATEST) -> Run:
+    """Open a run, or a model of the package, and choose its backend unless `KERAS_BACKEND` names another one."""
+    return _prepared(lookup.open_run(name).at(checkpoint))
+
+
+def open_model(name: str, checkpoint: str = LATEST) -> Run | Path:
+    """Do as `open_run`, but return the path of a single `.keras` file."""
+    path = lookup.find(name)
+    if is_run(path):
+        return _prepared(lookup.at_path(path).at(checkpoint))
+    if checkpoint != LATEST:
+        raise UserError(f"--checkpoint: expected a run directory with it, got the single file {path}")
+    prepare(wished_backend() or Config().backend)
+    return path
+
+
+def model_of(opened: Run | Path) -> "tuple[keras.Model, Callable[[str], np.ndarray]]":
+    """Return the model of a run or a single file, and a function that reads an image as the model takes it."""
+    if isinstance(opened, Run):
+        from gamix_keras import assembly
+
+        return opened.load_model(), functools.partial(assembly.open_image, opened.config)
+    from gamix_keras import data
+    from gamix_keras.runs import model_file
+
+    model = model_file.load_single(opened)
+
+    def read(name: str) -> "np.ndarray":
+        return data.to_unit_range(data.load_image(name, model.image_shape[:2], model.image_shape[-1]))
+
+    return model, read
+
+
+def output(opened: Run | Path, name: str) -> Path:
+    """Return where a command writes unless told: see `Run.output`; for a single file, to the working directory."""
+    return Path(f"{opened.stem}-{name}") if isinstance(opened, Path) else opened.output(name)
+
+
+def _prepared(run: Run) -> Run:
     run.check_loaded()
     prepare(wished_backend() or run.config.backend)
     return run

@@ -4,7 +4,8 @@
   gamix-keras evaluate runs/mine --data folder:PATH --samplers prior,mixture --count 5000
 
 Writes RUN/evaluation.json, with the protocol behind every number, and pictures to RUN/evaluation/; with --out to
-another directory, for a run that cannot be written to.
+another directory, for a run that cannot be written to. RUN may be faces, the model of the package, whose numbers go to
+the folder faces-evaluation of the working directory.
 """
 
 import argparse
@@ -12,14 +13,13 @@ import sys
 from typing import Any
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import add_checkpoint, add_derived, name_list, whole_number
+from gamix_keras.cli.options import add_derived, add_run, name_list, whole_number
 from gamix_keras.config import protocol
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("path", metavar="RUN", help="directory of the run")
-    add_checkpoint(parser)
+    add_run(parser)
     parser.add_argument("--data", metavar="SOURCE", help="images to compare with (default: the run's held-out images)")
     parser.add_argument(
         "--samplers",

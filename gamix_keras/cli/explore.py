@@ -1,5 +1,6 @@
 """Open a page that shows what a run's model has learnt: sliders that change an image at once, and more.
 
+  gamix-keras explore faces
   gamix-keras explore runs/mine
   gamix-keras explore runs/mine --port 8000 --no-browser
 
@@ -11,13 +12,12 @@ can be saved. The page is served on this computer only, loads nothing from elsew
 import argparse
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import add_checkpoint, whole_number
+from gamix_keras.cli.options import add_run, whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("path", metavar="RUN", help="directory of the run")
-    add_checkpoint(parser)
+    add_run(parser)
     parser.add_argument("--port", metavar="N", type=whole_number(1), help="default: the first free one from 7860 on")
     parser.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="default: 127.0.0.1, this computer only")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")

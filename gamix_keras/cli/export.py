@@ -3,25 +3,25 @@
   gamix-keras export runs/mine --format saved_model --out saved_models/mine
   gamix-keras export runs/mine --format onnx --precision float16 --out onnx/mine
 
-A run of any backend will do. saved_model writes the next version directory, 1, 2, ..., with a README.md that says how
-to call it; the other formats write a decoder and an encoder. Everything is compared with Keras before it appears.
+A run of any backend will do, faces, the model of the package, or a .keras file. saved_model writes the next version
+directory, 1, 2, ..., with a README.md that says how to call it; the other formats write a decoder and an encoder.
+Everything is compared with Keras before it appears.
 """
 
 import argparse
 import sys
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import add_checkpoint, whole_number
+from gamix_keras.cli.options import add_run, whole_number
 from gamix_keras.config.catalogue import SAMPLERS
 from gamix_keras.export.formats import FORMATS, PRECISIONS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("path", metavar="RUN", help="directory of the run")
-    add_checkpoint(parser)
+    add_run(parser, files=True)
     parser.add_argument("--format", metavar="NAME", choices=FORMATS, default=FORMATS[0], help=", ".join(FORMATS))
-    parser.add_argument("--out", metavar="DIR", help="default: saved_models/NAME, with the name of the run")
+    parser.add_argument("--out", metavar="DIR", help="default: saved_models/NAME; NAME-FORMAT for faces")
     parser.add_argument(
         "--precision",
         metavar="NAME",

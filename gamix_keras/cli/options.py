@@ -77,7 +77,7 @@ def picture_path(text: str) -> str:
 
 def add_derived(parser: argparse.ArgumentParser, what: str) -> None:
     """Declare where what is derived from a run is written; see `Run.beside`."""
-    parser.add_argument("--out", metavar="DIR", help=f"directory for {what} (default: RUN)")
+    parser.add_argument("--out", metavar="DIR", help=f"directory for {what} (default: RUN; faces-evaluation for faces)")
 
 
 def writable(path: Path) -> Path:
@@ -92,7 +92,14 @@ def writable(path: Path) -> Path:
     return path
 
 
-def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Declare which checkpoint of a run is loaded; see `Run.at`."""
+def add_run(parser: argparse.ArgumentParser, files: bool = False) -> None:
+    """Declare the run, and which of its checkpoints is loaded; see `lookup.find` and `Run.at`.
+
+    Args:
+        parser: The parser of a command.
+        files: Whether a single `.keras` file will do.
+    """
+    more = ", or a .keras file" if files else ""
+    parser.add_argument("path", metavar="RUN", help=f"directory of a run, or a model of the package: faces{more}")
     help = "latest (default), best (by training.keep_best) or an epoch"
     parser.add_argument("--checkpoint", metavar="WHICH", default="latest", help=help)

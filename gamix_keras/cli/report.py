@@ -4,19 +4,18 @@
   gamix-keras report runs/mine
 
 RUN/report.html needs nothing beside it. Scores are those of the last `gamix-keras evaluate`; if that had --out DIR, so
-should this.
+should this. RUN may be faces, the model of the package: see faces-evaluation/report.html then.
 """
 
 import argparse
 
 from gamix_keras.cli import environment
-from gamix_keras.cli.options import add_checkpoint, add_derived
+from gamix_keras.cli.options import add_derived, add_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("path", metavar="RUN", help="directory of the run")
-    add_checkpoint(parser)
+    add_run(parser)
     add_derived(parser, "report.html, and where the evaluation is looked for first")
 
 
@@ -26,4 +25,4 @@ def run(args: argparse.Namespace) -> None:
     opened.require_writable()
     from gamix_keras.evaluation.report import write_report
 
-    print(f"report: {write_report(opened)}")
+    print(f"report: {write_report(opened, args.out or opened.output('report.html'))}")

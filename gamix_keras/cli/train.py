@@ -31,6 +31,7 @@ from gamix_keras.config.presets import DEFAULT_PRESET, load_preset
 from gamix_keras.distributed import replicas
 from gamix_keras.files import DiskFull
 from gamix_keras.interrupts import Stopped
+from gamix_keras.runs import lookup
 
 if TYPE_CHECKING:
     from gamix_keras.runs.session import Session
@@ -97,10 +98,10 @@ def _new_run(args: argparse.Namespace) -> runs.Run:
 def _restarted_run(args: argparse.Namespace) -> runs.Run:
     if args.resume or args.preset:
         raise UserError("--restart: expected neither --resume nor --preset with it, got one of them")
-    started = runs.Run.open(args.restart)
+    started = lookup.open_run(args.restart, "--restart")
     config = _timed(started.config.updated(_overrides(args)), args)
     check_read(config, _overrides(args))
-    path = args.out or runs.new_path(started.preset or Path(args.restart).resolve().name)
+    path = args.out or runs.new_path(started.preset or started.path.resolve().name)
     return runs.Run.create(path, config, started.preset)
 
 
@@ -160,7 +161,7 @@ def _train(run: runs.Run, verbose: str) -> None:
     outcome = session.outcome(run)
     if "val_psnr" in outcome.row:
         print(f"held-out PSNR: {outcome.row['val_psnr']:.2f} dB after epoch {outcome.row['epoch']}")
-    print(f"picture: {outcome.picture} (originals, reconstructions, samples)")
+    print(f"picture: {outcome.picture} (originals, reconstructions, draws)")
 
 
 def _announce(prepared: "Session") -> None:

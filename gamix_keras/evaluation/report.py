@@ -139,9 +139,12 @@ def _pictures(run: Run, model: keras.Model) -> Iterator[str]:
     rows = {
         "original": shown,
         "reconstruction": keras.ops.convert_to_numpy(model.reconstruct(shown)),
-        name: latent_space.draw(model, len(shown), run.config.seed, sampler=sampler),
+        f"draws, {name}": latent_space.draw(model, len(shown), run.config.seed, sampler=sampler),
     }
-    caption = f"Held-out images, the same decoded from their posterior means, and new images (sampler {name})."
+    if name != "prior":
+        rows["draws, N(0, I)"] = latent_space.draw(model, len(shown), run.config.seed)
+    fitted = {"prior": "N(0, I)"}.get(name, f"the sampler {name}, below them from N(0, I)")
+    caption = f"Held-out images, the same decoded from their posterior means, and new images: from {fitted}."
     yield html.section("Reconstructions", html.picture(plots.rows_png(rows), caption))
     yield _variants(run, model, images)
     if len(images) > 1:

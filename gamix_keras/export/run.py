@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from gamix_keras.config import UserError
 from gamix_keras.export.formats import Exported, check_request, export_model
-from gamix_keras.runs import Run, provenance
+from gamix_keras.runs import Run, lookup, provenance
+from gamix_keras.runs.directory import is_run
 
 if TYPE_CHECKING:
     import keras
@@ -63,9 +64,10 @@ def export_run(
     """Export the model of a run.
 
     Args:
-        run: The directory of the run, of any backend.
+        run: A run of any backend, a model of the package, or a `.keras` file, see `runs.lookup.find`.
         format: `saved_model`, `onnx`, `openvino` or `litert`.
-        out: The directory to write to; None is `saved_models/NAME`, with the name of the run.
+        out: The directory to write to; None is `saved_models/NAME`, with the name of the run; for a model of the
+            package `./NAME-FORMAT`.
         precision: `float32`, `float16` or `int8`, if the format has it.
         sampler: For `saved_model`: the sampler of `sample_png`; None takes the one measured best, or the prior.
         version: For `saved_model`: the number of the version directory; None takes the next.
@@ -75,10 +77,14 @@ def export_run(
         UserError: If there is no run or no checkpoint, or the request is not possible; then nothing is written.
         RuntimeError: If the export fails, or differs from Keras.
     """
-    out = Path("saved_models", Path(run).resolve().name) if out is None else out
-    request = ExportRequest(os.fspath(run), format, os.fspath(out), precision, sampler, version, str(checkpoint))
     check_request(format, precision)
-    _check_run(Run.open(run).at(checkpoint))
+    path = lookup.find(run)
+    opened = lookup.at_path(path).at(checkpoint) if is_run(path) else path
+    if isinstance(opened, Run):
+        opened.require_checkpoint()
+        opened.check_loaded()
+    out = _default_out(opened, format) if out is None else out
+    request = ExportRequest(os.fspath(path), format, os.fspath(out), precision, sampler, version, str(checkpoint))
     import keras
 
     if keras.config.backend() == "tensorflow":
@@ -86,18 +92,26 @@ def export_run(
     return _in_new_process(request)
 
 
-def _check_run(run: Run) -> None:
-    run.require_checkpoint()
-    run.check_loaded()
+def _default_out(opened: Run | Path, format: str) -> Path:
+    if isinstance(opened, Path):
+        return Path("saved_models", opened.stem)
+    return opened.output(format) if opened.packaged else Path("saved_models", opened.path.resolve().name)
 
 
 def carry_out(request: ExportRequest) -> Exported:
     """Export in this process, whose backend is TensorFlow."""
+    path = Path(request.run)
+    model, arguments = _run(path, request) if is_run(path) else _file(path, request)
+    shared: dict[str, Any] = {"precision": request.precision, "version": request.version}
+    return export_model(model, request.format, request.out, **shared, **arguments)
+
+
+def _run(path: Path, request: ExportRequest) -> "tuple[keras.Model, dict[str, Any]]":
+    """Return the model of a run and what its format needs of the run."""
     from gamix_keras.runs import sampling
 
-    run = Run.open(request.run).at(request.checkpoint)
-    model = run.load_model()
-    arguments: dict[str, Any] = {"precision": request.precision, "version": request.version}
+    run = lookup.at_path(path).at(request.checkpoint)
+    model, arguments = run.load_model(), {}
     if request.format == "saved_model":
         name = request.sampler or sampling.choose(run).name
         with model.averaged():
@@ -105,7 +119,20 @@ def carry_out(request: ExportRequest) -> Exported:
         arguments["origin"] = _origin(run, name)
     if request.precision == "int8":
         arguments["samples"] = _samples(run, model)
-    return export_model(model, request.format, request.out, **arguments)
+    return model, arguments
+
+
+def _file(path: Path, request: ExportRequest) -> "tuple[keras.Model, dict[str, Any]]":
+    """Return the model of a single file and what its format needs."""
+    from gamix_keras.runs import model_file
+
+    if request.precision == "int8":
+        raise UserError(f"--precision: expected a run directory with int8, got the single file {path}, without images")
+    model = model_file.load_single(path)
+    if request.format != "saved_model":
+        return model, {}
+    origin = {"file": path.name, "model": f"{type(model).__name__}, {model.latent_dim} latents"}
+    return model, {"sampler": model_file.file_sampler(model, path, request.sampler), "origin": origin}
 
 
 def _say(line: str) -> None:

@@ -58,6 +58,8 @@ class Run(Stage):
     in_steps: Mapping[str, Value] = field(default_factory=dict)
     # The epochs that a share refers to if it is not recorded; None: those of `config`.
     planned_epochs: int | None = field(default=None, compare=False)
+    # Whether it came with the package: nothing is written to it.
+    packaged: bool = field(default=False, compare=False)
 
     @classmethod
     def create(cls, path: str | os.PathLike, config: Config, preset: str | None = None) -> "Run":
@@ -67,7 +69,7 @@ class Run(Stage):
             UserError: If the directory holds a run or anything else.
         """
         path = Path(path)
-        if _is_run(path):
+        if is_run(path):
             raise UserError(f"--out: {path} holds a run already; go on with --resume, or choose another")
         if path.exists() and not _is_empty(path):
             raise UserError(f"--out: expected a new or empty directory, got {path}, which is neither")
@@ -81,7 +83,7 @@ class Run(Stage):
             UserError: If there is no run, or its config.json cannot be read.
         """
         path = Path(path)
-        if not _is_run(path):
+        if not is_run(path):
             raise UserError(f"RUN: expected a run directory (one with config.json), got {path}")
         written = _read_config(path)
         config, in_steps = Config.from_dict(written.get("config", {})), flatten(written.get("in_steps", {}))
@@ -113,8 +115,8 @@ class Run(Stage):
 
     @property
     def derived(self) -> Path:
-        """The directory to which what is derived from the run is written."""
-        return self.out or self.path
+        """The directory to which what is derived from the run is written, for a model of the package not its own."""
+        return self.out or (self.output("evaluation") if self.packaged else self.path)
 
     def require_writable(self) -> None:
         """Check that `derived` can be written to.
@@ -209,7 +211,7 @@ class Run(Stage):
         """
         for stage in (self, self.second_stage):
             checkpoints.set_damaged_aside(stage.checkpoints)
-        earlier = _read_config(self.path).get("sessions") if _is_run(self.path) else []
+        earlier = _read_config(self.path).get("sessions") if is_run(self.path) else []
         sessions = [*(earlier if isinstance(earlier, list) else []), provenance.session(from_epoch)]
         recorded = {"preset": self.preset, "config": self.config.to_dict(), "in_steps": dict(self.in_steps)}
         files.write_json(self.path / "config.json", {**recorded, "sessions": sessions})
@@ -297,6 +299,13 @@ class Run(Stage):
             raise UserError(f"RUN: {file}: {expected}, got {got}; `gamix-keras evaluate` writes it anew") from None
         return result
 
+    def output(self, name: str) -> Path:
+        """Return where a command writes a file by default: to the directory of the run.
+
+        For a model of the package it is the working directory, and the file is named after the model.
+        """
+        return Path(f"{self.path.name}-{name}") if self.packaged else self.path / name
+
     @property
     def tensorboard(self) -> Path:
         """The folder of what TensorBoard reads."""
@@ -369,7 +378,8 @@ def _is_finite(value: Any) -> bool:  # whatever a file holds
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _is_run(path: Path) -> bool:
+def is_run(path: Path) -> bool:
+    """Whether a path is a run directory."""
     return (path / "config.json").is_file()
 
 

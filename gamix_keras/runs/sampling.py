@@ -50,7 +50,7 @@ def choose(run: Run) -> Choice:
         return Choice("prior", "none was measured; `gamix-keras evaluate` says which is best")
     best = min(distances, key=distances.__getitem__)
     others = ", ".join(f"{name} {distances[name]:.2f}" for name in sorted(distances, key=distances.__getitem__))
-    late = ", measured before that checkpoint" if _is_older(run.evaluation_file, run) else ""
+    late = ", measured before that checkpoint" if not run.packaged and _is_older(run.evaluation_file, run) else ""
     return Choice(best, f"the lowest Frechet distance of {others}{late}")
 
 
@@ -74,7 +74,9 @@ def sampler_of(
     say: Callable[[str], None] = print,
     posteriors: Callable[[], Posteriors] | None = None,
 ) -> Sampler:
-    """Return a run's sampler; fit it to the training images and save it if that was not done before.
+    """Return a run's sampler; fit it to the training images if that was not done before, and save it in the run.
+
+    To a model that came with the package nothing is written: what it lacks is fitted each time.
 
     A sampler that was fitted to another checkpoint, or has another number of components, is fitted again.
 
@@ -145,6 +147,8 @@ def _fitted(
     settings = "".join(f", {key} {value}" for key, value in own.items())
     say(f"fitting the sampler {path.stem} to {images:,} training images{settings}")
     sampler = SAMPLERS[path.stem](latent_dim, **own).fit(posteriors, seed=run.config.seed)
+    if run.packaged and run.out is None:
+        return sampler
     try:
         _keep(sampler, path, run)
     except OSError as error:  # a read-only or full disk is no reason not to draw

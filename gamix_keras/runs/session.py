@@ -54,7 +54,7 @@ class Outcome(NamedTuple):
     """The result of a run.
 
     Attributes:
-        picture: The newest grid of originals, reconstructions and samples; that of the second stage if there is one.
+        picture: The newest grid of originals, reconstructions and draws; that of the second stage if there is one.
         row: The last row of the history.
     """
 
@@ -255,7 +255,8 @@ def _picture(model: TwoStageVAE, shown: np.ndarray, run: Run) -> None:
     rows = {
         "original": shown,
         "reconstruction": ops.convert_to_numpy(model.reconstruct(shown)),
-        "sample": ops.convert_to_numpy(model.sample(len(shown), seed=run.config.seed)),
+        "draws of the second stage": ops.convert_to_numpy(model.sample(len(shown), seed=run.config.seed)),
+        "draws of N(0, I)": ops.convert_to_numpy(model.stage1.sample(len(shown), seed=run.config.seed)),
     }
     plots.save_rows(rows, run.second_stage.path / "samples.png")
 

@@ -15,7 +15,7 @@ def size(path):
 def test_a_sheet_of_samples(cli, trained, tmp_path):
     code, out, err = cli("sample", trained, "--sampler", "prior", "--count", 4, "--out", tmp_path / "s.png")
     assert (code, err, out) == (0, "", f"sampler: prior (as asked)\n4 images: {tmp_path}/s.png\n")
-    assert size(tmp_path / "s.png") == (2 * 66 + 2, 2 * 66 + 2)
+    assert size(tmp_path / "s.png") == (2 * 130 + 2, 2 * 130 + 2)
 
 
 def test_a_folder_of_samples_that_the_seed_fixes(cli, trained, tmp_path):
@@ -66,27 +66,37 @@ def test_a_walk(cli, trained, tmp_path, along):
     out = tmp_path / "walk.png"
     arguments = ("held-out:0", "held-out:1", "--steps", 4, "--path", along, "--out", out)
     assert cli("interpolate", trained, *arguments)[0] == 0
-    assert size(out)[0] > 6 * 66
+    assert size(out)[0] > 6 * 130
 
 
 def test_variants(cli, trained, tmp_path):
     out = tmp_path / "variants.png"
     code, text, _ = cli("traverse", trained, "held-out:0", "--dims", "0,2", "--scale", 5, "--out", out)
-    assert (code, text) == (0, f"latents 0, 2: {out}\n")
-    assert size(out)[0] > 3 * 66
+    assert (code, text) == (0, f"z_0, z_2: {out}\n")
+    assert size(out)[0] > 3 * 130
 
 
 def test_principal_axes(cli, trained, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")
     code, text, _ = cli("traverse", run, "held-out:0", "--axes", "0,2", "--out", tmp_path / "axes.png")
     fitted = "latents of 24 training images\nfitting the sampler gaussian to 24 training images"
-    assert (code, text) == (0, f"{fitted}\naxes 0, 2: {tmp_path}/axes.png\n")
-    assert size(tmp_path / "axes.png")[0] > 3 * 66
+    assert (code, text) == (0, f"{fitted}\naxis 0, axis 2: {tmp_path}/axes.png\n")
+    assert size(tmp_path / "axes.png")[0] > 3 * 130
 
 
-def test_pictures_go_to_the_run_unless_told(cli, trained):
-    assert cli("traverse", trained, "held-out:0")[0] == 0
-    assert (trained / "traversal.png").exists()
+def test_pictures_go_to_the_run_unless_told(cli, trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    assert cli("traverse", run, "held-out:0", "--dims", 0)[0] == 0
+    assert (run / "traversal.png").exists()
+
+
+def test_walks_of_so_many_steps_start_from_the_mean_of_the_latents(cli, trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    code, text, _ = cli("traverse", run, "--steps", 7, "--out", tmp_path / "walks.png")
+    assert (code, text.splitlines()[-1]) == (0, f"axis 0, axis 1, axis 2: {tmp_path}/walks.png")
+    assert cli("traverse", run, "--steps", 2, "--out", tmp_path / "ends.png")[0] == 0
+    (wide, high), ends = size(tmp_path / "walks.png"), size(tmp_path / "ends.png")
+    assert ends[1] == high and wide - ends[0] >= 5 * 128
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """`evaluate` and `report` on a trained run."""
 
+import shutil
 import sys
 
 import numpy as np
 import pytest
 
 from gamix_keras import metrics
+from gamix_keras.runs import lookup
 
 
 @pytest.fixture
@@ -48,6 +50,18 @@ def test_a_table_and_a_diagnosis_then_a_report(cli, trained, images, small_featu
     assert lines[-1] == f"all numbers: {trained / 'evaluation.json'}"
     code, out, err = cli("report", trained)
     assert (code, out, err) == (0, f"report: {trained / 'report.html'}\n", "")
+
+
+def test_what_is_measured_goes_where_it_is_told(cli, trained, images, small_features, tmp_path, monkeypatch):
+    run = shutil.copytree(trained, tmp_path / "run")
+    (run / "evaluation.json").unlink(missing_ok=True)
+    arguments = ("--data", images, "--samplers", "prior", "--count", 22)
+    code, out, _ = cli("evaluate", run, *arguments, "--out", tmp_path / "told")
+    assert code == 0 and out.splitlines()[-1] == f"all numbers: {tmp_path / 'told' / 'evaluation.json'}"
+    assert (tmp_path / "told" / "evaluation" / "prior.png").exists() and not (run / "evaluation.json").exists()
+    monkeypatch.setattr(lookup, "shipped", lambda: {"run": run.resolve()})
+    monkeypatch.chdir(tmp_path)
+    assert cli("evaluate", run, *arguments)[1].splitlines()[-1] == "all numbers: run-evaluation/evaluation.json"
 
 
 @pytest.mark.parametrize(

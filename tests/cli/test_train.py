@@ -25,7 +25,7 @@ def test_training_says_where_the_picture_is_and_how_good_it_is(training):
     assert head.split()[:3] == ["epoch", "loss", "PSNR"] and row.split()[0] == "1/1" and len(row) < 80
     assert psnr.startswith("held-out PSNR: ")
     assert psnr.endswith("dB after epoch 1")
-    assert picture == f"picture: {path}/samples/epoch-0001.png (originals, reconstructions, samples)"
+    assert picture == f"picture: {path}/samples/epoch-0001.png (originals, reconstructions, draws)"
 
 
 def test_the_resolved_configuration_is_recorded(trained):
