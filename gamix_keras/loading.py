@@ -25,6 +25,8 @@ _PREFERRED = ("second_stage", "mixture", "gaussian")
 class TrainedModel:
     """A trained VAE with the sampler that draws its latents; takes and returns NumPy images in [-1, 1].
 
+    The methods of its `model` return tensors of the backend instead.
+
     Attributes:
         model: The Keras model itself, not compiled. Its own `sample` draws from the prior N(0, I).
         sampler: An approximation of q(z), see `gamix_keras.samplers`; `sample` draws from this.

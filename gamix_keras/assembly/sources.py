@@ -1,11 +1,13 @@
 """From a configuration to images: sources, the batches of a session, one image by name."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gamix_keras import data
-from gamix_keras.config import Config, UserError
+from gamix_keras.config import Config, UserError, settings
 from gamix_keras.distributed import devices
 
 HELD_OUT = "held-out:"
@@ -44,6 +46,20 @@ def _shuffling(config: Config) -> dict[str, Any]:
     return {"training": True, "seed": config.seed, "flip": config.data.flip}
 
 
+@contextmanager
+def _named_as_set() -> Iterator[None]:
+    """Name in an error the setting that a user gave: `training.batch_size`, if `data` speaks of its `batch_size`."""
+    try:
+        yield
+    except UserError as error:
+        own = str(error).partition(":")[0]
+        keys = [f"{section}.{own}" for section in ("data", "training") if f"{section}.{own}" in settings()]
+        if not keys:
+            raise
+        raise UserError(f"{keys[0]}{str(error).removeprefix(own)}") from None
+
+
+@_named_as_set()
 def open_source(config: Config, split: str) -> data.Source:
     """Open the `"train"` or `"validation"` images of a configuration."""
     part = config.data
@@ -60,6 +76,7 @@ def open_source(config: Config, split: str) -> data.Source:
     )
 
 
+@_named_as_set()
 def build_data(config: Config, start_epoch: int = 0, start_step: int = 0) -> Data:
     """Open both sources, and lay out the batches after `start_epoch` epochs and `start_step` steps of the next."""
     size, cache = config.training.batch_size, config.data.cache

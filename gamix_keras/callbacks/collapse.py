@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from gamix_keras.config.catalogue import objective_of
 from gamix_keras.metrics.diagnosis import DEFAULTS, Finding, Thresholds, collapsed_dimensions, diagnose
 from gamix_keras.metrics.latent_statistics import LatentStatistics
 
@@ -62,7 +63,7 @@ class CollapseMonitor(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Diagnose, and report what has lasted."""
-        found = diagnose(self._statistics(logs or {}), self.thresholds)
+        found = diagnose(self._statistics(logs or {}), self.thresholds, objective_of(self.model))
         self.findings = [f for f in found if epoch >= self.start or f.kind == "non-finite"]
         now = (epoch, self.model.steps_done)
         self._since = {finding.kind: self._since.get(finding.kind, now) for finding in self.findings}

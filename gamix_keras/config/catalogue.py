@@ -224,6 +224,13 @@ OBJECTIVES: dict[str, Objective] = {
     "vae": Objective("VAE", settings=("beta", "free_bits", "group_size", "capacity"), warmup=("capacity", "beta")),
 }
 
+
+def objective_of(model: Any) -> str | None:
+    """Return the name of a model's objective, of two stages that of the first; None for a class of one's own."""
+    kind = type(getattr(model, "stage1", model)).__name__
+    return next((name for name, row in OBJECTIVES.items() if row.model == kind), None)
+
+
 SAMPLERS: dict[str, Sampler] = {
     "prior": Sampler("prior.PriorSampler", fitted=False),
     "gaussian": Sampler("gaussian.FullGaussianSampler"),

@@ -30,7 +30,12 @@ class DataConfig:
         64, "side of square images in pixels, or height x width: 64x48", low=4, high=4096, sides=True
     )
     channels: int = setting(3, "1 for grey, 3 for colour", low=1, high=3)
-    count: int | None = setting(None, "use at most this many images (faces: draw this many)", low=2, high=10**9)
+    count: int | None = setting(
+        None,
+        "at most this many images (faces: as many to train on, held-out ones besides)",
+        low=2,
+        high=10**9,
+    )
     validation: str | None = setting(None, "source of the held-out images; none splits data.source", resumable=True)
     validation_fraction: float = setting(0.1, "share held out by a hash of the name", above=0, below=1)
     flip: bool = setting(True, "mirror training images at random")

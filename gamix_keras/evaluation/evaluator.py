@@ -25,6 +25,7 @@ import numpy as np
 
 from gamix_keras import assembly, data, files, metrics, plots
 from gamix_keras.config import UserError
+from gamix_keras.config.catalogue import objective_of
 from gamix_keras.config.protocol import DEFAULT_COUNT, DEFAULT_EXTRACTOR, FEWEST_IMAGES, default_samplers
 from gamix_keras.evaluation import floor, measures
 from gamix_keras.metrics.feature_statistics import DEFAULT_KEEP
@@ -196,7 +197,7 @@ def evaluate_model(
         images = measures.generated(networks, sampler, real.count, seed)
         made = metrics.extract_statistics(extractor, images, seed=seed)
         generation[name] = floor.with_floor(measures.generation(extractor, real, made, seed), floor_scores)
-    found = measures.findings(statistics, subject.last_row)
+    found = measures.findings(statistics, subject.last_row, objective_of(subject.model))
     found += measures.prior_mismatch(generation, latents["aggregate_kl"]["total"])
     result = {
         "reconstruction": reconstruction,

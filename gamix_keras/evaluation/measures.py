@@ -145,8 +145,8 @@ def generation(
     }
 
 
-def findings(statistics: LatentStatistics, row: dict[str, float]) -> list[Finding]:
-    """Diagnose the latents, and the critic by the last row of the training's history."""
+def findings(statistics: LatentStatistics, row: dict[str, float], objective: str | None = None) -> list[Finding]:
+    """Diagnose the latents, and the critic by the last row of the training's history; see `metrics.diagnose`."""
     critic = {name: row.get(f"val_{name}", row.get(name)) for name in ("critic_real", "critic_fake")}
     kl = statistics.kl_per_dimension()
     squares = statistics.mean_variance() + statistics.means.mean**2
@@ -158,7 +158,8 @@ def findings(statistics: LatentStatistics, row: dict[str, float]) -> list[Findin
         "collapsed_dimensions": collapsed_dimensions(*statistics.kept()),
         "variance": float((2.0 * kl - squares).sum()),  # sum of sigma^2 - 1 - log sigma^2
     }
-    return diagnose({**seen, **{name: value for name, value in critic.items() if value is not None}})
+    seen |= {name: value for name, value in critic.items() if value is not None}
+    return diagnose(seen, objective=objective)
 
 
 def prior_mismatch(samplers: dict[str, Any], aggregate_kl: float) -> list[Finding]:

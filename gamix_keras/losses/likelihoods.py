@@ -141,7 +141,8 @@ class LaplaceNLL(_DistanceNLL):
     """sum |x - y| / b + P log(2 b): the L1 reconstruction as a likelihood.
 
     GAMIX (Rivera 2024) writes w * mean |x - y| with w = 5000, which is this with b = P / w up to a constant:
-    39.3 at 256x256x3, 2.46 at 64x64x3. The optimal b is the mean of |x - y|.
+    39.3 at 256x256x3, 2.46 at 64x64x3; P = H W C are the numbers of an image, and w is the setting `loss.mae_weight`. A
+    larger b makes errors of pixels cost less beside the terms of the latents. The optimal b is the mean of |x - y|.
 
     Args:
         scale: The scale b, see the module's table.

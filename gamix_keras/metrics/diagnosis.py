@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gamix_keras.config.catalogue import OBJECTIVES
 from gamix_keras.metrics.aggregate import kl_to_standard
 
 Statistics = Mapping[str, Any]
@@ -72,7 +73,7 @@ class Thresholds:
 DEFAULTS = Thresholds()
 
 
-def diagnose(statistics: Statistics, thresholds: Thresholds = DEFAULTS) -> list[Finding]:
+def diagnose(statistics: Statistics, thresholds: Thresholds = DEFAULTS, objective: str | None = None) -> list[Finding]:
     """Return what is wrong, the worst first; an empty list means that nothing was found.
 
     Args:
@@ -81,6 +82,8 @@ def diagnose(statistics: Statistics, thresholds: Thresholds = DEFAULTS) -> list[
             dimension, (D,): `kl_per_dimension` and `posterior_variance` (mean of sigma^2), as in
             `LatentStatistics.summary()`; they outweigh the logs. Also `collapsed_dimensions`, see there.
         thresholds: See `Thresholds`.
+        objective: The `model.name` of the model, a name in `catalogue.OBJECTIVES`: the advice names only settings that
+            it reads. None names those of all.
 
     Examples:
         >>> [finding.kind for finding in diagnose({"latent_dim": 32, "kl": 0.02, "active_units": 1})]
@@ -91,7 +94,8 @@ def diagnose(statistics: Statistics, thresholds: Thresholds = DEFAULTS) -> list[
     bad = _non_finite(statistics)
     if bad:
         return bad
-    findings = [rule(statistics, thresholds) for rule in (_dead_latents, _sigma_collapse, _critic_overpowers)]
+    judged = statistics, thresholds
+    findings = [_dead_latents(*judged, objective), _sigma_collapse(*judged, objective), _critic_overpowers(*judged)]
     return [finding for finding in findings if finding is not None]
 
 
@@ -119,7 +123,7 @@ def _non_finite(statistics: Statistics) -> list[Finding]:
     return [Finding("non-finite", f"not a finite number: {', '.join(bad)}", advice)]
 
 
-def _dead_latents(statistics: Statistics, thresholds: Thresholds) -> Finding | None:
+def _dead_latents(statistics: Statistics, thresholds: Thresholds, objective: str | None) -> Finding | None:
     size = _latent_dim(statistics)
     if not size:
         return None
@@ -129,20 +133,53 @@ def _dead_latents(statistics: Statistics, thresholds: Thresholds) -> Finding | N
     by_image = "" if strictly is None else f", {strictly} of them for {1 - thresholds.delta:.0%} of the images"
     message = f"{unused} of {size} latents are unused ({criterion}{by_image}){amount}"
     if unused == size or (kl is not None and kl < thresholds.kl * size):
-        return Finding("collapsed", f"{message} (collapsed below {thresholds.kl:g})", _COLLAPSED)
+        return Finding("collapsed", f"{message} (collapsed below {thresholds.kl:g})", _collapsed_advice(objective))
     if unused >= thresholds.dead_share * size:
-        return Finding("half-dead", message, _HALF_DEAD)
+        return Finding("half-dead", message, _half_dead_advice(objective))
     return None
 
 
-_COLLAPSED = (
-    "the decoder ignores z. Lower beta (or, for GAMIX, variance_weight), learn the likelihood's scale "
-    "(loss.scale=learned), warm the KL up (loss.warmup), or set loss.free_bits; then check the learning rate."
-)
-_HALF_DEAD = (
-    "unused latents do no harm but buy nothing: fewer latents will do as well. If reconstructions are poor, learn the "
-    "likelihood's scale or lower it, lower beta, or use the GAMIX objective, which charges nothing for information."
-)
+def _tries(objective: str | None, *ways: tuple[str, str]) -> str:
+    """Join the ways out, each with the setting that it names, without those whose setting the objective does not read.
+
+    A setting that belongs to no objective, such as the likelihood's scale, is read by all of them.
+    """
+    read = {key for name, row in OBJECTIVES.items() if objective in (None, name) for key in row.reads()}
+    some = {key for row in OBJECTIVES.values() for key in row.reads()}
+    *others, last = [text for key, text in ways if key in read or key not in some]
+    return f"{', '.join(others)}, or {last}" if others else last
+
+
+def _collapsed_advice(objective: str | None) -> str:
+    ways = _tries(
+        objective,
+        ("loss.beta", "lower loss.beta"),
+        ("loss.variance_weight", "lower loss.variance_weight"),
+        ("loss.scale", "learn the likelihood's scale (loss.scale=learned)"),
+        ("loss.warmup", "raise the weight of the latents' term slowly (loss.warmup)"),
+        ("loss.free_bits", "set loss.free_bits"),
+    )
+    return f"the decoder ignores z. Any of these: {ways}; then check the learning rate."
+
+
+def _half_dead_advice(objective: str | None) -> str:
+    ways = _tries(
+        objective,
+        ("loss.scale", "learn the likelihood's scale or lower it"),
+        ("loss.beta", "lower loss.beta"),
+        ("loss.beta", "use model.name=gamix, which charges nothing for information"),
+    )
+    return f"unused latents do no harm but buy nothing: fewer will do as well. If reconstructions are poor, {ways}."
+
+
+def _sigma_advice(objective: str | None) -> str:
+    ways = _tries(
+        objective,
+        ("loss.variance_weight", "raise loss.variance_weight (0.1 in the paper)"),
+        ("loss.mae_weight", "raise the likelihood's scale (a lower loss.mae_weight)"),
+        ("loss.beta", "raise loss.beta if it is 0"),
+    )
+    return f"the posteriors are points, and the latent space has holes, as that of a plain autoencoder. Either {ways}."
 
 
 def _unused(statistics: Statistics, size: int, thresholds: Thresholds) -> tuple[int, str]:
@@ -155,17 +192,13 @@ def _unused(statistics: Statistics, size: int, thresholds: Thresholds) -> tuple[
     return round(size - float(active)), f"variance of the mean not above {thresholds.active_variance:g}"
 
 
-def _sigma_collapse(statistics: Statistics, thresholds: Thresholds) -> Finding | None:
+def _sigma_collapse(statistics: Statistics, thresholds: Thresholds, objective: str | None) -> Finding | None:
     sigma = _sigma(statistics)
     if sigma is None or sigma >= thresholds.sigma:
         return None
     term = f", variance term {statistics['variance']:.4g} nats per image" if "variance" in statistics else ""
     message = f"typical posterior variance {sigma:.2g}, below {thresholds.sigma:g}{term}"
-    advice = (
-        "the posteriors are points, so the model is a plain autoencoder whose latent space has holes. Raise "
-        "variance_weight (0.1 in the paper), or the likelihood's scale (a lower mae_weight); with beta = 0 raise beta."
-    )
-    return Finding("sigma-collapsed", message, advice)
+    return Finding("sigma-collapsed", message, _sigma_advice(objective))
 
 
 def _critic_overpowers(statistics: Statistics, thresholds: Thresholds) -> Finding | None:

@@ -240,7 +240,8 @@ class ImageVAE(PerceptualTerm, PhasedModel):
     def sample(self, count: int, seed: int | None = None, temperature: float = 1.0) -> Tensor:
         """Decode `count` draws from the prior N(0, temperature^2 I); the same seed gives the same images.
 
-        Without a seed, `keras.utils.set_random_seed` governs the draw.
+        Without a seed, `keras.utils.set_random_seed` governs the draw. Like every method of the model it returns a
+        tensor of the backend, so that gradients pass; the methods of `gamix_keras.load(...)` return NumPy arrays.
 
         The aggregate posterior of GAMIX is not Gaussian: a fitted sampler of `gamix_keras.samplers` samples it better.
 

@@ -71,7 +71,7 @@ def test_a_dry_run_prints_the_configuration_and_writes_nothing(cli, tmp_path, mo
         (["--data", "folder:/no/such/folder"], "data source: expected a folder of images"),
         (["--data", "folder:."], "expected images"),
         (["--data", "nonsense"], "data source: expected faces, folder:PATH"),
-        (["--set", "training.batch_size=999"], "batch_size: expected at most"),
+        (["--set", "training.batch_size=999"], "gamix-keras: training.batch_size: expected at most"),
         (
             ["--set", "data.image_size=18"],
             "data.image_size: expected a multiple of 2^model.stages = 4 for model.network=convnet, got 18",

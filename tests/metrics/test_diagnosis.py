@@ -1,10 +1,13 @@
 """The diagnosis: planted cases told apart from numbers alone."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 
+from gamix_keras.config import Config, check_read
+from gamix_keras.config.catalogue import OBJECTIVES
 from gamix_keras.metrics.diagnosis import Thresholds, collapsed_dimensions, diagnose
 
 pytestmark = pytest.mark.backend_free
@@ -50,6 +53,19 @@ def test_sigma_from_the_variance_term_and_from_dimensions():
         assert [finding.kind for finding in diagnose({"posterior_variance": np.full(D, sigma)})] == expected
     (finding,) = diagnose({**HEALTHY, "variance": 400.0})
     assert "variance term 400 nats per image" in finding.message and "variance_weight" in finding.advice
+
+
+@pytest.mark.parametrize("objective", list(OBJECTIVES))
+@pytest.mark.parametrize("ill", [{"kl": 0.0}, {"active_units": 10.0}, {"variance": 400.0}], ids=str)
+def test_advice_names_only_settings_that_the_objective_reads(objective, ill):
+    """As `--set` judges it, which refuses a setting that does nothing."""
+    (finding,) = diagnose({**HEALTHY, **ill}, objective=objective)
+    config = Config().updated({"model.name": objective})
+    named = set(re.findall(r"loss\.\w+", finding.advice))
+    for key in named:
+        check_read(config, {key: config.get(key)})
+    assert named or finding.kind == "half-dead"
+    assert "loss.beta" in diagnose({**HEALTHY, "kl": 0.0})[0].advice
 
 
 def test_critic_that_always_wins():
