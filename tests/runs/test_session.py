@@ -1,10 +1,12 @@
 """Training a run: what it leaves behind, and that an interruption changes nothing."""
 
 import errno
+import json
 import os
 import shutil
 import signal
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -318,6 +320,14 @@ def test_a_second_stage_that_was_killed_goes_on_as_if_nothing_had_happened(two_s
         left, right = (state(getattr(r.load_model(compile=True), part)).values() for r in (two_stages, run))
         for one, other in zip(left, right, strict=True):
             np.testing.assert_array_equal(one, other)
+    left, right = (compiled_as(one.second_stage.latest_checkpoint().file) for one in (two_stages, run))
+    assert left == right
+
+
+def compiled_as(file):
+    """What a checkpoint says of its optimizers, names included."""
+    with zipfile.ZipFile(file) as archive:
+        return json.loads(archive.read("config.json"))["compile_config"]
 
 
 def test_a_run_can_be_given_a_second_stage_and_a_longer_first_drops_it(whole, tmp_path, capsys):
