@@ -35,7 +35,7 @@ from gamix_keras.samplers import SAMPLERS, Sampler
 
 _BOUND_IMAGES, _BOUND_DRAWS = 128, 32
 _WALKS, _WALK_STEPS = 16, 8
-_SHOWN = 24
+_SHOWN, _SHEET_COLUMNS = 24, 6  # tiles of 128 pixels fill the width of the report
 
 Progress = Callable[[str], None]
 
@@ -286,4 +286,4 @@ def _write_pictures(subject: Subject, seed: int, folder: Path) -> None:
         name: next(measures.generated(networks, sampler, _SHOWN, seed)) for name, sampler in subject.samplers.items()
     }
     for name, images in sheets.items():
-        plots.save_sheet(images, folder / f"{name}.png", columns=8)
+        plots.save_sheet(images, folder / f"{name}.png", columns=_SHEET_COLUMNS)

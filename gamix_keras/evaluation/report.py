@@ -19,7 +19,8 @@ from gamix_keras.runs import Run, sampling
 from gamix_keras.samplers import Sampler, principal_axes
 
 _LOOKED_AT = 64  # held-out images behind the axes, if no Gaussian is fitted
-_ROWS, _WALKS, _STEPS = 6, 4, 8
+_ROWS, _WALKS = 6, 4
+_COLUMNS, _STEPS = 7, 5  # as many tiles as the page is wide, both ends of a walk included
 _DEVIATIONS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # of q(z) along an axis
 _NOT_A_TERM = ("epoch", "seconds")
 _TERMS = {
@@ -124,7 +125,7 @@ def _samplers(run: Run, result: dict[str, Any] | None) -> Iterator[str]:
     text = "Smaller distances are better; precision and density tell fidelity, recall and coverage variety."
     lines = [text, f"{floor.in_words(result)}."] if "real" in result else [text]
     table = html.table(measures.score_rows(result))
-    yield html.section("Samplers compared", table, *map(html.paragraph, lines), html.tiles(shown))
+    yield html.section("Samplers compared", table, *map(html.paragraph, lines), *shown)
 
 
 def _pictures(run: Run, model: keras.Model) -> Iterator[str]:
@@ -135,7 +136,7 @@ def _pictures(run: Run, model: keras.Model) -> Iterator[str]:
     except UserError as error:
         yield html.section("Pictures", html.paragraph(f"The run's held-out images could not be read: {error}"))
         return
-    shown, (name, sampler) = images[: assembly.SHOWN_IMAGES], _best_sampler(run, model)
+    shown, (name, sampler) = images[:_COLUMNS], _best_sampler(run, model)
     rows = {
         "original": shown,
         "reconstruction": keras.ops.convert_to_numpy(model.reconstruct(shown)),

@@ -61,7 +61,7 @@ def test_what_is_written(run, evaluate):
     assert len((folder / "scores.csv").read_text().splitlines()) == 31
     sheets = {"originals", "reconstructions", "prior", "gaussian", "mixture"}
     assert {file.stem for file in folder.glob("*.png")} == sheets
-    assert Image.open(folder / "mixture.png").size == (8 * 130 + 2, 3 * 130 + 2)
+    assert Image.open(folder / "mixture.png").size == (6 * 130 + 2, 4 * 130 + 2)
 
 
 def test_same_seed_same_file_and_another_seed_another(run, evaluate, tmp_path):
