@@ -150,7 +150,7 @@ def _labelled(rows: Mapping[str, np.ndarray], column_labels: Sequence[str], titl
     left = _text_width(rows) + 2 * GAP
     top = LABEL_SIZE + 3 * GAP
     offset = top * (bool(title) + bool(column_labels))
-    width = left + max(sheet.width, _text_width([title]), _text_width([note]))
+    width = left + max(sheet.width, _text_width([title]) + 2 * GAP, _text_width([note]) + 2 * GAP)
     canvas = Image.new("RGB", (width, offset + sheet.height + top * bool(note)), PAPER)
     canvas.paste(sheet, (left, offset))
     _write(canvas, (left + GAP, canvas.height - top / 2), note, "lm")
