@@ -25,4 +25,4 @@ def run(args: argparse.Namespace) -> None:
     opened.require_writable()
     from gamix_keras.evaluation.report import write_report
 
-    print(f"report: {write_report(opened, args.out or opened.output('report.html'))}")
+    print(f"report: {write_report(opened)}")
