@@ -38,7 +38,7 @@ def test_collapsed_vae():
     reports = reports_of(fit, compiled(vae(beta=300.0), 1e-2), by_logs, by_images)
     assert len(reports) == 2
     for report in reports:
-        assert "collapsed since epoch " in report and "(collapsed below 0.01)" in report and "Lower beta" in report
+        assert "collapsed since epoch " in report and "(collapsed below 0.01)" in report and "lower loss.beta" in report
     assert by_images.latents.dimension_kinds()["superfluous"] == 4
 
 
