@@ -1,7 +1,5 @@
 """From names to objects."""
 
-import warnings
-
 import keras
 import numpy as np
 import pytest
@@ -161,17 +159,12 @@ def test_the_perceptual_term_sets_in_late_on_every_model():
     assert [schedule(step) for step in (4, 5)] == [0.0, 80.0]
 
 
-def test_a_perceptual_term_from_the_first_step_is_warned_of():
+def test_a_perceptual_term_is_given_and_taken_away():
     values = {"loss__perceptual_weight": 80.0, "loss__perceptual_layers": "stage2,stem"}
     model = assembly.build_model(tiny(**values))
     assert model.perceptual.layers == ("stage2", "stem") and float(numpy(model.term_weights["perceptual"])) == 80.0
     assembly.use_perceptual(model, tiny())
     assert model.perceptual is None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        assembly.build_model(tiny(**values, loss__perceptual_start=0.0))
-    (said,) = [str(each.message) for each in caught if each.category is UserWarning]
-    assert said.startswith("loss.perceptual_start: expected ") and said.endswith(" loses the colours")
 
 
 @pytest.mark.backend_free

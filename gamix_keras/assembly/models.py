@@ -1,6 +1,5 @@
 """From a configuration to compiled models: the first stage and the second."""
 
-import warnings
 from typing import Any
 
 import keras
@@ -27,12 +26,6 @@ def build_model(config: Config) -> keras.Model:
     optimizers = {name: _adam(config, rate, name.startswith("critic")) for name, rate in rates.items()}
     model.compile(**optimizers, jit_compile=JIT[config.training.jit])
     use_perceptual(model, config)
-    if config.loss.perceptual_weight and not config.loss.perceptual_start:
-        warnings.warn(
-            "loss.perceptual_start: expected steps or a share above 0, got 0: a perceptual term from the first step on "
-            "loses the colours",
-            stacklevel=2,
-        )
     return model
 
 

@@ -122,6 +122,9 @@ def _model(run: Run, checkpoint: Checkpoint) -> keras.Model:
         assembly.use_perceptual(model, run.config)
         return model
     model = assembly.build_model(run.config)
+    if not checkpoint.exists and run.config.loss.perceptual_weight and not run.config.loss.perceptual_start:
+        wanted = "expected steps or a share of the training, got 0: the term loses the colours from the first step on"
+        warnings.warn(f"loss.perceptual_start: {wanted}", stacklevel=2)
     if checkpoint.exists:  # built as the other processes build theirs, variable by variable
         devices.run_locally(model.load_weights, checkpoint.file)
     return model

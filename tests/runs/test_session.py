@@ -43,6 +43,19 @@ def test_an_old_run_is_sharpened_and_a_term_is_taken_out_again(whole, tmp_path):
     assert "perceptual" not in session.train(Run.open(tmp_path / "run").changed(plain), verbose=0).row
 
 
+def test_a_perceptual_term_from_the_first_step_of_a_new_run_is_warned_of(whole, tmp_path):
+    values = {"loss.perceptual_weight": 50.0, "loss.perceptual_start": 0.0, "loss.perceptual_ramp": 0.0}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        session.prepare(Run.create(tmp_path / "new", Config().updated({**TINY, **values})))
+        session.prepare(Run.open(whole.path).changed({**values, "training.epochs": 4}))
+    said = [str(each.message) for each in caught if "perceptual" in str(each.message)]
+    assert said == [
+        "loss.perceptual_start: expected steps or a share of the training, got 0: the term loses the colours from the "
+        "first step on"
+    ]
+
+
 class Killed(BaseException):
     """Stands for kill -9: nothing catches it."""
 
