@@ -53,6 +53,7 @@ CLASSES = {
         "LaplaceNLL",
         "MixtureKL",
         "MomentKL",
+        "PerceptualLoss",
         "PosteriorVariance",
         "StandardKL",
     ),
