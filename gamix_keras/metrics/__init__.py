@@ -43,6 +43,7 @@ from gamix_keras.metrics.latent import ActiveUnits
 from gamix_keras.metrics.latent_statistics import Correlation, LatentStatistics, effective_rank
 from gamix_keras.metrics.moments import FeatureMoments, UniformSubset
 from gamix_keras.metrics.sharpness import laplacian_power
+from gamix_keras.metrics.stripes import nyquist_ratio
 
 __all__ = [
     "EXTRACTORS",
@@ -80,6 +81,7 @@ __all__ = [
     "mean_squared_error",
     "multiscale_structural_similarity",
     "mutual_information",
+    "nyquist_ratio",
     "peak_signal_to_noise",
     "polynomial_mmd",
     "precision_recall_density_coverage",
