@@ -118,6 +118,35 @@ def test_gradient_of_running_moments_is_that_about_the_average(kind):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_global_term_of_small_batches_has_the_value_of_the_average_and_the_whole_gradient():
+    """Batches of 16 in 128 dimensions, in float64: dKL/dmoments at the average, dmoments/dbatch of the batch alone.
+
+    That gradient is not scaled by 1 - momentum, which would leave a hundredth of it.
+    """
+    layer, rng, sums, weight = AggregateMoments("total", 0.99), np.random.default_rng(0), 0.0, 0.0
+    for _ in range(30):
+        mean, log_var = rng.normal((0.5, -1.0), (1.5, 1.0), (16, 128, 2)).astype("float32").transpose(2, 0, 1)
+        before = [numpy(variable) for variable in layer.weights]
+        value = float(numpy(MomentKL()(*layer(mean, log_var, training=True))))
+        within, points = np.exp(log_var.astype("float64")), mean.astype("float64")
+        batch = np.stack([points.mean(0), np.square(points).mean(0), within.mean(0)])
+        sums, weight = 0.99 * sums + 0.01 * batch, 0.99 * weight + 0.01
+    m, squares, inside = sums / weight
+    variance = squares - m**2 + inside
+    assert value == pytest.approx(0.5 * np.sum(m**2 + variance - 1 - np.log(variance)), rel=1e-4)
+    for variable, old in zip(layer.weights, before, strict=True):
+        variable.assign(old)
+
+    def term(both):
+        with keras.StatelessScope():  # a variable must not keep what JAX traces
+            return MomentKL()(*layer(both[0], both[1], training=True))
+
+    of_mean, of_log_var = gradient(term, np.stack([mean, log_var]))
+    slope = 0.5 * (1 - 1 / variance)
+    np.testing.assert_allclose(of_mean, (m + 2 * slope * (points - m)) / 16, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(of_log_var, slope * within / 16, rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["total", "full"])
 def test_averages_of_an_older_file_are_read_and_go_on(kind):
     layer, _, first, covariance, within = _batches(kind, 1.0, 1.0, 0.9, count=5)
