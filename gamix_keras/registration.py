@@ -33,6 +33,8 @@ CLASSES = {
         "LeakyReLU",
         "LearnedLogScale",
         "MovingAverage",
+        "NoAlternation",
+        "NonAlternating",
         "PhaseAligned",
         "PlaneNormalization",
         "PreActivatedConv",

@@ -1,8 +1,10 @@
 """Sub-pixel up-sampling."""
 
+import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 Tensor = Any
@@ -105,3 +107,54 @@ class EqualPhases(keras.constraints.Constraint):
     def get_config(self) -> dict[str, Any]:
         """Return the side of the block."""
         return {"block": self.block}
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class NoAlternation(keras.constraints.Constraint):
+    """Kernels that answer to no stripe of period 2, whatever the phases of the `DepthToSpace` before them make.
+
+        w  becomes  (I - a a' / K) w (I - b b' / L),   a = (1, -1, 1, ...) of length K, b of length L
+
+    for each pair of channels of a kernel (K, L, inputs, outputs). The sum of each row and of each column with
+    alternating signs is 0 then: the frequency response is 0 if either frequency is pi. Such a kernel is a mean over
+    2 x 2 pixels, then a free kernel of (K - 1) x (L - 1): the zero-order hold that Sugawara et al. (2018,
+    "Super-resolution using convolutional neural networks without any checkerboard artifacts") put after sub-pixel
+    layers, at no cost.
+
+    `EqualPhases` cannot do that. It makes the phases answer alike to a map that is flat, while a trained decoder paints
+    what is flat of maps that are not, and leaves the rest of their differences on it. The constrained kernels are a
+    linear space, which their averages stay in.
+    """
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """Project a kernel (K, L, inputs, outputs)."""
+        height, width = w.shape[:2]
+        projection = ops.convert_to_tensor(np.kron(_alternation_free(height), _alternation_free(width)), w.dtype)
+        return ops.reshape(ops.matmul(projection, ops.reshape(w, (height * width, -1))), w.shape)
+
+
+def _alternation_free(size: int) -> np.ndarray:
+    """Return the matrix I - a a' / size, with a = (1, -1, 1, ...)."""
+    signs = (-1.0) ** np.arange(size)
+    return np.eye(size) - np.outer(signs, signs) / size
+
+
+@keras.saving.register_keras_serializable("gamix_keras")
+class NonAlternating(keras.initializers.Initializer):
+    """Glorot-uniform kernels as `NoAlternation` leaves them, scaled to keep their variance.
+
+    Args:
+        seed: None, an integer or a `SeedGenerator`, as in Keras's initializers.
+    """
+
+    def __init__(self, seed: Any = None) -> None:
+        self._draw = keras.initializers.GlorotUniform(seed)
+
+    def __call__(self, shape: tuple, dtype: Any = None) -> Tensor:
+        """Return a kernel of this shape, (K, L, inputs, outputs), K and L at least 2."""
+        kept = math.prod(size - 1 for size in shape[:2]) / math.prod(shape[:2])
+        return NoAlternation()(self._draw(shape, dtype=dtype)) / math.sqrt(kept)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the seed."""
+        return {"seed": self._draw.get_config()["seed"]}

@@ -3,7 +3,8 @@
 Encoder: 3x3 convolutions of stride 2, the channels doubling while the map is halved. Decoder: channels rearranged into
 2x2 pixels, then a 3x3 convolution, which sees all neighbours alike. The four channels that become neighbouring pixels
 start out equal (`PhaseAligned`) and go on answering alike to a flat map (`EqualPhases`): free to differ, they leave a
-lattice on the image, which a critic strengthens.
+lattice on the image, which a critic strengthens. What they still make of maps that are not flat, the last convolution
+cannot see (`NoAlternation`): without that, the flat background of a trained model has stripes of period 2.
 Only a quarter of the first convolution's channels live at full resolution, where they take a CPU the most time, unless
 `tail` asks for more: the last convolution paints edges and hair with no more than these.
 """
@@ -17,7 +18,7 @@ from gamix_keras.layers.activation import LeakyReLU
 from gamix_keras.layers.convolution import Conv2D
 from gamix_keras.layers.dense import Dense
 from gamix_keras.layers.normalisation import make_normalisation
-from gamix_keras.layers.subpixel import DepthToSpace, EqualPhases, PhaseAligned
+from gamix_keras.layers.subpixel import DepthToSpace, EqualPhases, NoAlternation, NonAlternating, PhaseAligned
 from gamix_keras.networks.base import (
     Network,
     check_image_shape,
@@ -144,7 +145,15 @@ class ConvDecoder(Network):
             x = _activated(conv(x), norm, groups, policy, stage)
         x = DepthToSpace(dtype=policy, name="pixels")(x)
         channels = location_channels(shape, pixel_scale)
-        x = Conv2D(channels, 3, padding="same", dtype="float32", name="location")(x)
+        x = Conv2D(
+            channels,
+            3,
+            padding="same",
+            kernel_initializer=NonAlternating(),
+            kernel_constraint=NoAlternation(),
+            dtype="float32",
+            name="location",
+        )(x)
         arguments = {
             "image_shape": shape,
             "latent_dim": latent_dim,

@@ -3,7 +3,7 @@ import pytest
 from harness import numpy, round_trip
 from keras import ops
 
-from gamix_keras.layers.subpixel import DepthToSpace, EqualPhases, PhaseAligned
+from gamix_keras.layers.subpixel import DepthToSpace, EqualPhases, NoAlternation, NonAlternating, PhaseAligned
 
 
 @pytest.mark.parametrize("block", [2, 3])
@@ -51,3 +51,25 @@ def test_equal_phases_answer_a_flat_map_alike_and_keep_the_rest():
 def test_equal_phases_share_their_biases():
     bias = np.array([0, 1, 2, 3, 4, 5, 6, 7], "float32")
     assert numpy(EqualPhases()(ops.convert_to_tensor(bias))).tolist() == [3, 4] * 4
+
+
+@pytest.mark.parametrize("size", [(3, 3), (4, 2), (5, 3)])
+def test_no_alternation_removes_the_response_to_stripes_and_keeps_the_rest(size):
+    """The kernels that have none are those of a mean over 2 x 2 pixels: a subspace, onto which it projects."""
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(*size, 4, 2)).astype("float32")
+    free = numpy(NoAlternation()(ops.convert_to_tensor(kernel)))
+    for axis in (0, 1):
+        signs = (-1.0) ** np.arange(size[axis])
+        assert np.abs(np.tensordot(signs, free, (0, axis))).max() < 1e-6
+    inner = rng.normal(size=(size[0] - 1, size[1] - 1, 4, 2)).astype("float32")
+    held = sum(np.pad(inner, ((i, 1 - i), (j, 1 - j), (0, 0), (0, 0))) for i in (0, 1) for j in (0, 1))
+    np.testing.assert_allclose(numpy(NoAlternation()(ops.convert_to_tensor(held))), held, atol=1e-6)
+    assert abs(np.sum((kernel - free) * held)) < 1e-4 * np.abs(held).sum()
+
+
+def test_non_alternating_kernels_keep_the_variance_of_glorot():
+    kernel = numpy(NonAlternating(seed=0)((3, 3, 64, 64)))
+    np.testing.assert_allclose(numpy(NoAlternation()(ops.convert_to_tensor(kernel))), kernel, atol=1e-6)
+    assert kernel.std() == pytest.approx((2 / (9 * (64 + 64))) ** 0.5, rel=0.03)
+    assert NonAlternating(**NonAlternating(seed=7).get_config()).get_config() == {"seed": 7}

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from network_checks import fill, numbers, outputs, still_after_a_step
 
+from gamix_keras.metrics import nyquist_ratio
 from gamix_keras.networks import ConvDecoder, ConvEncoder
 
 
@@ -60,6 +61,20 @@ def test_a_trained_decoder_lays_no_lattice_over_what_is_flat():
     image = outputs(decoder, z)[0][0]
     assert np.ptp(image) > 0.1  # at the border
     assert np.ptp(image[4:-4, 4:-4], axis=(0, 1)).max() < 1e-5
+
+
+def test_a_trained_decoder_paints_no_stripes_of_period_2():
+    """Whatever the maps before: at the start, after a step, and with weights that follow the constraints alone."""
+    decoder = ConvDecoder((32, 32, 3), 3, width=8, stages=2, tail=4)
+    z = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    ratios = [nyquist_ratio(outputs(decoder, z)[0], flat=np.inf)]
+    still_after_a_step(decoder, z)
+    ratios.append(nyquist_ratio(outputs(decoder, z)[0], flat=np.inf))
+    fill(decoder)
+    free = nyquist_ratio(outputs(decoder, z)[0], flat=np.inf)
+    still_after_a_step(decoder, z)
+    ratios.append(nyquist_ratio(outputs(decoder, z)[0], flat=np.inf))
+    assert max(ratios) < 1.0 and free > 1.5
 
 
 def test_every_latent_reaches_every_pixel():
