@@ -41,6 +41,7 @@ from gamix_keras.metrics.images import (
 )
 from gamix_keras.metrics.latent import ActiveUnits
 from gamix_keras.metrics.latent_statistics import Correlation, LatentStatistics, effective_rank
+from gamix_keras.metrics.map_distance import map_distance
 from gamix_keras.metrics.moments import FeatureMoments, UniformSubset
 from gamix_keras.metrics.sharpness import laplacian_power
 from gamix_keras.metrics.stripes import nyquist_ratio
@@ -76,6 +77,7 @@ __all__ = [
     "generation_scores",
     "kernel_distance",
     "laplacian_power",
+    "map_distance",
     "maximum_mean_discrepancy",
     "mean_absolute_error",
     "mean_squared_error",

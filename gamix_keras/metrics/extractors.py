@@ -7,6 +7,7 @@ feature_extractor("keras:ResNet50")       any network of keras.applications, Ima
 feature_extractor(model)                  any Keras model
 """
 
+import functools
 import hashlib
 import importlib
 import sys
@@ -27,6 +28,8 @@ _INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d"
 _INCEPTION_SIZE, _INCEPTION_FEATURES = 299, 2048
 # The features of O-Net are small: times this, distances on them are 1,000 times as large, and have digits to read.
 _ONET_SCALE = 1000.0**0.5
+# The last map of EfficientNet-Lite0 at each resolution down to a sixteenth; smaller ones have few places.
+_MAPS = ("stem", "stage2", "stage3", "stage5")
 
 
 def _weights_digest(model: keras.Model) -> str:
@@ -88,7 +91,20 @@ def _from_efficientnet(size: int | None, batch_size: int) -> FeatureExtractor:
         resize=_describe_resize(size),
         weights=efficientnet_lite.WEIGHTS_NAME,
         batch_size=batch_size,
+        maps=_efficientnet_maps,
     )
+
+
+@functools.lru_cache(1)
+def _stages(image_shape: tuple[int, int, int]) -> keras.Model:
+    stages = efficientnet_lite.feature_stages(_MAPS, image_shape)
+    stages.compile(jit_compile=keras.config.backend() == "jax")
+    return stages
+
+
+def _efficientnet_maps(pixels: np.ndarray) -> list[np.ndarray]:
+    """Return the maps of images at their own size."""
+    return _stages(pixels.shape[1:]).predict_on_batch(pixels.astype("float32") / 127.5 - 1.0)
 
 
 def _from_onet(size: int | None, batch_size: int) -> FeatureExtractor:
@@ -96,16 +112,18 @@ def _from_onet(size: int | None, batch_size: int) -> FeatureExtractor:
         raise ValueError(f"size: expected {onet.SIZE}, which is fixed for extractor 'onet', got {size}")
     weights = onet.load_weights()
     model = onet.onet(weights)
-    features = keras.Model(model.input, model.outputs[0] * _ONET_SCALE)
+    features, _, *maps = model.outputs
+    prepared = onet.SIZE, lambda pixels: (pixels - 127.5) / 128.0, onet.CENTRAL_SHARE
     return FeatureExtractor(
         name="onet",
         label="onet",
-        network=KerasNetwork(features, onet.SIZE, lambda pixels: (pixels - 127.5) / 128.0, onet.CENTRAL_SHARE),
+        network=KerasNetwork(keras.Model(model.input, features * _ONET_SCALE), *prepared),
         dim=onet.FEATURES,
         resize=f"central {onet.CENTRAL_SHARE:.0%} of the shorter side, {_describe_resize(onet.SIZE)}",
         weights=onet.WEIGHTS_NAME,
         batch_size=batch_size,
         is_face=lambda rows: onet.is_face(rows / _ONET_SCALE, weights),
+        maps=KerasNetwork(keras.Model(model.input, maps), *prepared),
     )
 
 

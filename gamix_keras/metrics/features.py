@@ -50,6 +50,7 @@ class FeatureExtractor:
         channels: Channels that the network expects, 1 or 3.
         batch_size: Images per call of the network.
         is_face: From features (B, dim) to whether each image shows a face, (B,) bool; None if the network cannot tell.
+        maps: From 8-bit images (B, H, W, `channels`) to maps within the network, (B, h, w, c) each; None: it has none.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class FeatureExtractor:
         channels: int = 3,
         batch_size: int = 32,
         is_face: Callable[[np.ndarray], np.ndarray] | None = None,
+        maps: Callable[[np.ndarray], list[np.ndarray]] | None = None,
     ) -> None:
         self.name, self.label, self.network, self.dim = name, label, network, dim
         self.resize, self.weights, self.channels, self.batch_size = resize, weights, channels, batch_size
-        self.is_face = is_face
+        self.is_face, self._maps = is_face, maps
 
     @property
     def frechet_name(self) -> str:
@@ -105,6 +107,22 @@ class FeatureExtractor:
         starts = range(0, len(pixels), self.batch_size)
         parts = [self._padded(pixels[start : start + self.batch_size]) for start in starts]
         return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether `maps` can be called."""
+        return self._maps is not None
+
+    def maps(self, images: Tensor) -> list[np.ndarray]:
+        """Return maps within the network of a batch, for `map_distance`: (B, h, w, c) float32 each.
+
+        Args:
+            images: As of a call of the extractor.
+
+        Raises:
+            ValueError: If the images do not fit.
+        """
+        return [np.asarray(maps) for maps in self._maps(self._match_channels(to_pixels(images)))]
 
     def _match_channels(self, pixels: np.ndarray) -> np.ndarray:
         if pixels.shape[-1] == self.channels:

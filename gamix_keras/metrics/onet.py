@@ -43,6 +43,11 @@ def weights_path() -> Path:
     return Path(spec.submodule_search_locations[0], "assets", "weights", "onet.lz4")
 
 
+def is_installed() -> bool:
+    """Return whether the weights are installed."""
+    return importlib.util.find_spec(_PACKAGE) is not None
+
+
 def load_weights() -> Weights:
     """Return the arrays of the installed package: four of each convolution and dense layer and their PReLUs, in order.
 
@@ -60,22 +65,24 @@ def onet(weights: Weights) -> keras.Model:
 
     Returns:
         Model from (B, 48, 48, 3) float32, pixels p in [0, 255] as (p - 127.5) / 128, to the 256 features before the
-        heads, (B, 256), and the probability of a face, (B,).
+        heads, (B, 256), the probability of a face, (B,), and the maps behind the four convolutions, (B, h, w, c).
 
     Raises:
         ValueError: If the weights do not fit.
     """
     inputs = x = keras.Input((SIZE, SIZE, 3), dtype="float32", name="image")
+    maps = []
     for size, filters, pool, padding in _STAGES:
         x = layers.Conv2D(filters, size, kernel_initializer="zeros", **_SETTINGS)(x)
         x = layers.PReLU(shared_axes=(1, 2), dtype="float32")(x)
+        maps.append(x)
         if pool:
             x = layers.MaxPooling2D(pool, 2, padding, **_SETTINGS)(x)
     x = layers.Flatten(dtype="float32")(layers.Permute((2, 1, 3), dtype="float32")(x))  # columns first, as in Matlab
     x = layers.Dense(FEATURES, kernel_initializer="zeros", dtype="float32")(x)
     features = layers.PReLU(dtype="float32", name="features")(x)
     scores = layers.Dense(2, "softmax", kernel_initializer="zeros", dtype="float32", name="face")(features)
-    model = keras.Model(inputs, [features, scores[:, 1]], name="onet")
+    model = keras.Model(inputs, [features, scores[:, 1], *maps], name="onet")
     try:
         model.set_weights([*weights[:15], *weights[-2:]])  # without the heads of box and landmarks
     except (ValueError, IndexError) as error:

@@ -55,7 +55,7 @@ def by_hand(image, weights):
 
 def test_features_and_probability_are_those_of_the_network_written_out(weights):
     images = np.random.default_rng(0).uniform(-1, 1, (2, 48, 48, 3)).astype("float32")
-    found, probability = map(ops.convert_to_numpy, onet.onet(weights)(images))
+    found, probability, *_ = map(ops.convert_to_numpy, onet.onet(weights)(images))
     expected = [by_hand(image, weights) for image in images]
     np.testing.assert_allclose(found, [row for row, _ in expected], atol=1e-4)
     np.testing.assert_allclose(probability, [value for _, value in expected], atol=1e-4)
@@ -73,7 +73,7 @@ def test_features_equal_pytorch_running_the_same_weights(weights):
         x = x if size is None else F.max_pool2d(x, size, 2, ceil_mode=True)
     x = F.prelu(F.linear(x.permute(0, 3, 2, 1).flatten(1), arrays[12].T, arrays[13]), arrays[14])
     expected = F.softmax(F.linear(x, arrays[-2].T, arrays[-1]), 1)[:, 1]
-    found, probability = map(ops.convert_to_numpy, onet.onet(weights)(images))
+    found, probability, *_ = map(ops.convert_to_numpy, onet.onet(weights)(images))
     np.testing.assert_allclose(found, x.numpy(), atol=1e-5)
     np.testing.assert_allclose(probability, expected.numpy(), atol=1e-5)
 
@@ -90,7 +90,7 @@ def test_photographs_are_faces_while_the_same_upside_down_and_noise_are_not(extr
 def test_a_face_is_what_the_network_itself_gives_nine_tenths(extractor, weights, photographs):
     network = features.KerasNetwork(onet.onet(weights), 48, lambda pixels: (pixels - 127.5) / 128.0, 0.7)
     both = np.concatenate([photographs, photographs[:, ::-1]])
-    found, probability = network(both)
+    found, probability, *_ = network(both)
     np.testing.assert_array_equal(extractor.is_face(extractor(both)), probability > 0.9)
     # A distance on the extractor's features is 1,000 times as large.
     np.testing.assert_allclose(extractor(both) ** 2, 1000 * found**2, rtol=1e-3, atol=1e-3)
