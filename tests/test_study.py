@@ -106,16 +106,18 @@ def test_mistakes_are_named(tmp_path, values, message):
         planned(tmp_path, **values)
 
 
-def evaluation(job, prior=100.0, mixture=50.0, psnr=20.0):
+def evaluation(job, prior=100.0, mixture=50.0, psnr=20.0, further=None):
     """What an evaluation of a job by its protocol looks like, as far as studies read it."""
     score = lambda value: {"frechet": {"name": "FD-efflite0", "value": value}}  # noqa: E731
     drawn = {"gaussian": score(75.0), "mixture": score(mixture), "prior": score(prior)}
-    asked = {"extractor": job.protocol.extractor, "asked_images": job.protocol.count, "seed": 0, "split": "held out"}
+    (extractor,) = job.protocol.extractors or ("efficientnet_lite0",)
+    asked = {"extractor": extractor, "asked_images": job.protocol.count, "seed": 0, "split": "held out"}
     return {
         "reconstruction": {"psnr": psnr, "mse": 0.01, **score(40.0)},
         "latents": {"active_units": 3},
         "real": score(8.0),
         "samplers": drawn,
+        **({"further_extractors": further} if further else {}),
         "protocol": {**asked, "checkpoint_epoch": 1, "real_images": 24, "samplers": dict.fromkeys(drawn, "")},
     }
 
@@ -140,7 +142,7 @@ def test_a_run_is_finished_when_trained_and_evaluated_by_the_same_protocol(tmp_p
     assert job.result() == evaluation(job)
     for changes in ({"training.epochs": 2}, {"second_stage.epochs": 2}):
         assert planned(tmp_path, **changes)[1][0].result() is None
-    for other in (study.Protocol(count=30), study.Protocol(("prior",)), study.Protocol(extractor="inception")):
+    for other in (study.Protocol(count=30), study.Protocol(("prior",)), study.Protocol(extractors=("inception",))):
         assert planned(tmp_path, protocol=other)[1][0].result() is None
     (job.path / "evaluation.json").write_text("{")
     assert job.result() is None
@@ -175,6 +177,56 @@ def fake(monkeypatch):
 
     monkeypatch.setattr(pool, "run_job", run_job)
     return done
+
+
+def test_extractors_are_compared_as_they_were_asked_for(tmp_path):
+    """An evaluation from before there could be several counts as the default, and is not repeated."""
+    _, (job, *_) = planned(tmp_path)
+    finish(job)
+    both = planned(tmp_path, protocol=study.Protocol(extractors=("efficientnet_lite0", "onet")))[1][0]
+    assert job.result() is not None and both.result() is None
+    for asked, is_default in ((None, True), (["onet", "efficientnet_lite0"], False)):
+        found = evaluation(job)
+        found["protocol"]["asked_extractors"] = asked
+        (job.path / "evaluation.json").write_text(json.dumps(found))
+        assert (job.result() is not None) is is_default and (both.result() is not None) is not is_default
+    assert study.Job.from_json(both.to_json()) == both
+
+
+def by_onet(value, trained_on=False):
+    """What a second extractor says, as far as studies read it."""
+    score = lambda value, share: {"frechet": {"name": "FD-onet", "value": value}, "face_share": share}  # noqa: E731
+    drawn = {"gaussian": score(400.0, 0.9), "mixture": score(value, 0.8), "prior": score(900.0, 0.5)}
+    protocol = {"extractor": "onet", "trained_on": trained_on}
+    return {"real": score(20.0, 0.99), "reconstruction": score(300.0, 0.95), "samplers": drawn, "protocol": protocol}
+
+
+def test_every_extractor_has_columns_and_what_was_trained_on_decides_nothing(tmp_path, monkeypatch):
+    rows, jobs = planned(tmp_path, wanted=("elbo", "global-variance"))
+
+    def run_job(job, start):
+        finish(job, further={"onet": by_onet(500.0)})
+        if job.row == "global-variance":  # trained on the first: the other decides, and stands first
+            flattered = {**evaluation(job), "protocol": {"extractor": "efficientnet_lite0", "trained_on": True}}
+            names = ("reconstruction", "samplers", "real", "protocol")
+            found = {**evaluation(job), **by_onet(450.0), "further_extractors": {}}
+            found["reconstruction"] |= {"psnr": 20.0, "mse": 0.01}
+            found["further_extractors"]["efficientnet_lite0"] = {name: flattered[name] for name in names}
+            found["protocol"] = {**evaluation(job)["protocol"], "extractor": "onet", "asked_extractors": None}
+            (job.path / "evaluation.json").write_text(json.dumps(found))
+
+    monkeypatch.setattr(pool, "run_job", run_job)
+    study.run_study("ablation", tmp_path, rows, jobs, 1, print)
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    titles, _, elbo, last = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[:4])
+    elbo, last = dict(zip(titles, elbo, strict=True)), dict(zip(titles, last, strict=True))
+    # O-Net decides for both rows, because one row was trained on the features of the other.
+    assert elbo["FD-onet best"] == "400.00 (gaussian)" and last["FD-onet best"] == "400.00 (gaussian)"
+    assert (elbo["FD-onet mixture"], last["FD-onet mixture"]) == ("500.00", "450.00")
+    assert (elbo["FD-efflite0 mixture"], last["FD-efflite0 mixture"]) == ("50.00", "50.00*")
+    assert (elbo["face real"], elbo["face best"]) == ("0.990", "0.900")
+    assert elbo["FD-efflite0 best"] == "75.00" and last["FD-efflite0 best"] == "75.00*"
+    assert "features of onet" in lines[5] and "trained on these features" in lines[7]
 
 
 def test_a_failed_row_is_named_and_the_others_go_on(tmp_path, fake):

@@ -15,6 +15,7 @@ from typing import Any
 from gamix_keras.cli import environment
 from gamix_keras.cli.options import add_derived, add_run, name_list, whole_number
 from gamix_keras.config import protocol
+from gamix_keras.runs import measured
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_protocol(parser: argparse.ArgumentParser) -> None:
     """Declare the options that `evaluate` and `study` share."""
-    extractor, count, fewest = protocol.DEFAULT_EXTRACTOR, protocol.DEFAULT_COUNT, protocol.FEWEST_IMAGES
-    parser.add_argument("--extractor", metavar="NAME", default=extractor, help=protocol.extractor_help())
+    count, fewest = protocol.DEFAULT_COUNT, protocol.FEWEST_IMAGES
+    parser.add_argument("--extractor", metavar="NAME,...", type=name_list, help=protocol.extractor_help())
     text = f"images of each set, at most (default: {count})"
     parser.add_argument("--count", metavar="N", type=whole_number(fewest), default=count, help=text)
 
@@ -54,8 +55,9 @@ def run(args: argparse.Namespace) -> None:
 def _print(result: dict[str, Any]) -> None:
     from gamix_keras.evaluation import floor, measures
 
-    table = [*_aligned(measures.score_rows(result)), "", floor.in_words(result)]
-    print("\n".join([*_heading(result), "", *table, *_warnings(result), "", *_diagnosis(result)]), flush=True)
+    tables = [line for rows in measures.score_tables(result) for line in [*_aligned(rows), ""]]
+    lines = [*_heading(result), "", *tables, floor.in_words(result), *_warnings(result), "", *_diagnosis(result)]
+    print("\n".join(lines), flush=True)
 
 
 def _heading(result: dict[str, Any]) -> list[str]:
@@ -63,7 +65,7 @@ def _heading(result: dict[str, Any]) -> list[str]:
     information, active = latents["mutual_information"], f"{latents['active_units']} of {latents['latent_dim']} active"
     lines = {
         "data": f"{protocol['real_images']:,} images of {protocol['data']}, checkpoint {protocol['checkpoint_epoch']}, "
-        f"features of {protocol['extractor']}",
+        f"features of {' and '.join(measured.by_extractor(result))}",
         "reconstruction": f"MAE {scores['mae']:.4f}, MSE {scores['mse']:.5f}, PSNR {scores['psnr']:.2f} dB, "
         f"SSIM {scores['ssim']:.3f}, MS-SSIM {scores['ms_ssim']:.3f}",
         "latents": f"{active}, KL {latents['kl']:.1f} nats per image, information {information['value']:.2f} "

@@ -5,6 +5,8 @@ from gamix_keras.config.config import Config
 
 EXTRACTORS = ("efficientnet_lite0", "onet", "inception", "keras:NAME")
 DEFAULT_EXTRACTOR = EXTRACTORS[0]
+FACE_EXTRACTOR = "onet"
+SMALLEST_FACE = 48  # pixels of an image's shorter side below which the detector sees too little
 DEFAULT_COUNT = 2000
 FEWEST_IMAGES = 20  # ten blocks of two behind the interval of the kernel distance
 DEFAULT_SAMPLERS = tuple(name for name, row in SAMPLERS.items() if not row.second_stage)
@@ -17,7 +19,8 @@ def default_samplers(has_second_stage: bool) -> tuple[str, ...]:
 
 def extractor_help() -> str:
     """Return the help text of `--extractor`."""
-    return ", ".join([f"{DEFAULT_EXTRACTOR} (default)", *EXTRACTORS[1:]])
+    default = f"{DEFAULT_EXTRACTOR}, for faces also {FACE_EXTRACTOR}"
+    return f"names of {', '.join(EXTRACTORS)} (default: {default})"
 
 
 def trained_extractors(config: Config) -> frozenset[str]:

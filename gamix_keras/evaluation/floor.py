@@ -12,8 +12,9 @@ import numpy as np
 from gamix_keras import assembly, data, metrics
 from gamix_keras.config import UserError
 from gamix_keras.evaluation import measures
-from gamix_keras.runs import Run
+from gamix_keras.runs import Run, measured
 
+_NAMED = ("name", "value")
 _OTHERS, _TRAINING, _HALVES = "other held-out images", "training images", "the other half of them"
 
 
@@ -83,8 +84,12 @@ def real_scores(
         The scores; `images`, the number on either side; `against`, what the second set is.
     """
     if second is None:
-        real, second, what = *_halves(real, seed), _HALVES
-    return {**measures.generation(extractor, real, second, seed), "images": second.count, "against": what}
+        whole, (real, second), what = real, _halves(real, seed), _HALVES
+    else:
+        whole = real
+    scores = {**measures.generation(extractor, real, second, seed), "images": second.count, "against": what}
+    # The share that generated images are to have is that of the held-out images themselves.
+    return scores if whole.face_share is None else {**scores, "face_share": whole.face_share}
 
 
 def _halves(real: metrics.FeatureStatistics, seed: int) -> list[metrics.FeatureStatistics]:
@@ -101,12 +106,20 @@ def with_floor(scores: dict[str, Any], real: dict[str, Any]) -> dict[str, Any]:
 
 def warnings(result: dict[str, Any]) -> list[str]:
     """Say, a line each, what keeps the scores of an evaluation from being taken at their face value."""
-    protocol, real = result["protocol"], result["real"]
-    images, features = protocol["real_images"], protocol["features"]
+    images, extractors = result["protocol"]["real_images"], measured.by_extractor(result)
     lines = []
-    if images < features:
-        floor = f"{real['frechet']['name']} of real images alone is {measures.rounded(real['frechet']['value'])}"
-        lines.append(f"{images:,} images are fewer than the {features:,} features: {floor}; compare at one count only")
+    for scores in extractors.values():
+        features, (name, value) = scores["protocol"]["features"], (scores["real"]["frechet"][n] for n in _NAMED)
+        if images < features:
+            floor = f"{name} of real images alone is {measures.rounded(value)}"
+            lines.append(
+                f"{images:,} images are fewer than the {features:,} features: {floor}; compare at one count only"
+            )
+    if all(map(measured.is_trained_on, extractors.values())):
+        lines.append(
+            f"the model was trained on the features of {' and '.join(extractors)}, so these distances flatter it; name "
+            "another extractor too"
+        )
     sets = [result["reconstruction"], *result["samplers"].values()]
     if all(scores["precision"] is None for scores in sets):
         lines.append(measures.NO_NEIGHBOURS)

@@ -4,7 +4,7 @@
 values ready for JSON.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ from gamix_keras.metrics.importance import importance_bound, log_weights
 from gamix_keras.metrics.latent_statistics import LatentStatistics
 from gamix_keras.metrics.smoothness import path_smoothness
 from gamix_keras.models.compiled import CompiledVAE
+from gamix_keras.runs import measured
 from gamix_keras.samplers import Sampler
 
 NEIGHBOURS = 5  # of the nearest-neighbour scores (Naeem et al. 2020)
@@ -25,6 +26,7 @@ _BATCH = 64
 # A sampler is reported as better if its distance is at most this share of the prior's; the threshold is ours.
 _BETTER_SHARE = 0.9
 SHARES = metrics.ManifoldScores._fields
+TRAINED_ON = "trained on these features"
 NO_NEIGHBOURS = (
     "precision, recall, density and coverage were not computed: they need "
     f"{metrics.IMAGES_PER_NEIGHBOUR * NEIGHBOURS} different images or more on either side"
@@ -52,6 +54,7 @@ class OnePass:
         networks: Of the model.
         source: Of the images.
         seed: Of what `statistics` keeps.
+        maps: From images to maps of a network, on which reconstructions are compared with their images too.
 
     Attributes:
         statistics: Statistics of the posteriors seen so far.
@@ -60,8 +63,14 @@ class OnePass:
         UserError: If a posterior is not finite.
     """
 
-    def __init__(self, networks: CompiledVAE, source: data.Source, seed: int = 0) -> None:
-        self.networks, self.source = networks, source
+    def __init__(
+        self,
+        networks: CompiledVAE,
+        source: data.Source,
+        seed: int = 0,
+        maps: Callable[[np.ndarray], list[np.ndarray]] | None = None,
+    ) -> None:
+        self.networks, self.source, self.maps = networks, source, maps
         self.statistics = LatentStatistics(networks.latent_dim, seed=seed)
         self._scores: list[dict[str, np.ndarray]] = []
 
@@ -73,11 +82,14 @@ class OnePass:
                 raise UserError(f"RUN: expected a model of finite numbers, got {broken[0].message}; {broken[0].advice}")
             self.statistics.update(mean, log_var)
             decoded = self.networks.decode(mean)
-            self._scores.append(metrics.reconstruction_scores(images, decoded))
+            scores = metrics.reconstruction_scores(images, decoded)
+            if self.maps is not None:
+                scores["map_distance"] = metrics.map_distance(self.maps(images), self.maps(decoded))
+            self._scores.append(scores)
             yield decoded
 
     def scores(self) -> dict[str, np.ndarray]:
-        """Each measure of `metrics.reconstruction_scores` for every image seen so far, (N,)."""
+        """Each measure of `metrics.reconstruction_scores`, and `map_distance`, for every image seen so far, (N,)."""
         return {name: np.concatenate([part[name] for part in self._scores]) for name in self._scores[0]}
 
 
@@ -142,6 +154,7 @@ def generation(
         "frechet": {"name": names[0], "value": frechet},
         "kid": {"name": names[1], "value": None, "interval": interval, **(kernel or {})},
         **scores,
+        **({} if made.face_share is None else {"face_share": made.face_share}),
     }
 
 
@@ -176,21 +189,33 @@ def prior_mismatch(samplers: dict[str, Any], aggregate_kl: float) -> list[Findin
     return [Finding("prior-mismatch", message, f"draw from the sampler {best}; the model itself need not change.")]
 
 
-def score_rows(result: dict[str, Any]) -> list[list[str]]:
-    """Return distances and scores of real images, reconstructions and each sampler as text, below a row of names."""
+def score_tables(result: dict[str, Any]) -> list[list[list[str]]]:
+    """Return the table of each extractor, see `score_rows`, that of the deciding one first."""
+    return [score_rows(scores) for scores in measured.by_extractor(result).values()]
+
+
+def score_rows(scores: measured.Scores) -> list[list[str]]:
+    """Return distances and scores of real images, reconstructions and each sampler as text, below a row of names.
+
+    Args:
+        scores: Of one extractor, see `measured.by_extractor`.
+    """
     # Older evaluations have no row of real images.
-    floor = {"real images": result["real"]} if "real" in result else {}
-    rows = {**floor, "reconstruction": result["reconstruction"], **result["samplers"]}
-    first = result["reconstruction"]
+    floor = {"real images": scores["real"]} if scores["real"] else {}
+    rows = {**floor, "reconstruction": scores["reconstruction"], **scores["samplers"]}
+    first = scores["reconstruction"]
     names = first["frechet"]["name"], f"{first['kid']['name']} x 1000"
-    return [["", *names, "95 %", *SHARES], *([name, *_as_text(scores)] for name, scores in rows.items())]
+    mark = TRAINED_ON if measured.is_trained_on(scores) else ""
+    faces = [name for name in ("face_share",) if name in first]
+    head = [mark, *names, "95 %", *SHARES, *(name.replace("_", " ") for name in faces)]
+    return [head, *([name, *_as_text(values, [*SHARES, *faces])] for name, values in rows.items())]
 
 
-def _as_text(scores: dict[str, Any]) -> list[str]:
+def _as_text(scores: dict[str, Any], names: Sequence[str]) -> list[str]:
     kernel = scores["kid"]
     interval = "-" if kernel["interval"] is None else " to ".join(f"{1000 * end:.1f}" for end in kernel["interval"])
     value = "-" if kernel["value"] is None else f"{1000 * kernel['value']:.1f}"
-    shares = ["-" if scores[name] is None else f"{scores[name]:.3f}" for name in SHARES]
+    shares = ["-" if scores[name] is None else f"{scores[name]:.3f}" for name in names]
     return [rounded(scores["frechet"]["value"]), value, interval, *shares]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from gamix_keras import assembly, data, files, latent_space, plots
 from gamix_keras.config import UserError
 from gamix_keras.evaluation import floor, html, measures
-from gamix_keras.runs import Run, sampling
+from gamix_keras.runs import Run, measured, sampling
 from gamix_keras.samplers import Sampler, principal_axes
 
 _LOOKED_AT = 64  # held-out images behind the axes, if no Gaussian is fitted
@@ -111,6 +111,24 @@ def _in_words(result: dict[str, Any]) -> Iterator[str]:
         f"New images are closest to real ones with the sampler {best} ({scores['frechet']['name']} "
         f"{measures.rounded(distances[best])}; reconstructions {measures.rounded(scores['frechet']['value'])})."
     )
+    yield from _judges_in_words(result, best)
+
+
+def _judges_in_words(result: dict[str, Any], best: str) -> Iterator[str]:
+    """Say what the other extractors hold of that sampler, and in how many of its images there is a face."""
+    for name, scores in measured.by_extractor(result).items():
+        if name in result.get("further_extractors", {}):
+            values = (scores["samplers"][best], scores["reconstruction"])
+            drawn, back = (measures.rounded(value["frechet"]["value"]) for value in values)
+            mark = f", {measures.TRAINED_ON}" if measured.is_trained_on(scores) else ""
+            yield f"{name} measures {drawn} for that sampler, {back} for reconstructions{mark}."
+        shares = measured.face_shares(scores)
+        if best in shares:
+            yield (
+                f"{name} finds a face in {shares[best]:.1%} of the images of that sampler, in "
+                f"{shares['reconstruction']:.1%} of the reconstructions and in {shares['real']:.1%} of the held-out "
+                "images."
+            )
 
 
 def _samplers(run: Run, result: dict[str, Any] | None) -> Iterator[str]:
@@ -124,8 +142,8 @@ def _samplers(run: Run, result: dict[str, Any] | None) -> Iterator[str]:
     shown = [html.picture(file.read_bytes(), caption) for caption, file in sheets.items() if file.exists()]
     text = "Smaller distances are better; precision and density tell fidelity, recall and coverage variety."
     lines = [text, f"{floor.in_words(result)}."] if "real" in result else [text]
-    table = html.table(measures.score_rows(result))
-    yield html.section("Samplers compared", table, *map(html.paragraph, lines), *shown)
+    tables = map(html.table, measures.score_tables(result))
+    yield html.section("Samplers compared", *tables, *map(html.paragraph, lines), *shown)
 
 
 def _pictures(run: Run, model: keras.Model) -> Iterator[str]:

@@ -18,7 +18,7 @@ class Protocol:
     """The protocol by which every run of a study is evaluated; see `gamix_keras.evaluation.Settings`."""
 
     samplers: tuple[str, ...] | None = None
-    extractor: str = DEFAULT_EXTRACTOR
+    extractors: tuple[str, ...] | None = None
     count: int = DEFAULT_COUNT
 
 
@@ -90,18 +90,28 @@ class Job:
         return (
             protocol["checkpoint_epoch"] == run.latest_checkpoint().epoch
             and set(protocol["samplers"]) == set(asked.samplers or defaults)
-            and (protocol["extractor"], protocol["asked_images"]) == (asked.extractor, asked.count)
+            and self._is_judged(protocol)
+            and protocol["asked_images"] == asked.count
             and (protocol["split"], protocol["seed"]) == ("held out", 0)
         )
 
+    def _is_judged(self, protocol: dict[str, Any]) -> bool:
+        """Return whether the extractors were asked for that the study asks for."""
+        asked = self.protocol.extractors
+        if "asked_extractors" in protocol:
+            found = protocol["asked_extractors"]
+            return (found and sorted(found)) == (asked and sorted(asked))
+        # Before there could be several, the default was named.
+        return protocol["extractor"] == (asked[0] if asked else DEFAULT_EXTRACTOR) and len(asked or [""]) == 1
+
     def to_json(self) -> str:
         """Return the job as one line of JSON, for another process."""
-        protocol = [self.protocol.samplers, self.protocol.extractor, self.protocol.count]
+        protocol = [self.protocol.samplers, self.protocol.extractors, self.protocol.count]
         return json.dumps([self.row, str(self.path), self.config.to_dict(), self.preset, protocol])
 
     @classmethod
     def from_json(cls, text: str) -> "Job":
         """Return the job of a line that `to_json` wrote."""
-        row, path, config, preset, (samplers, extractor, count) = json.loads(text)
-        protocol = Protocol(samplers and tuple(samplers), extractor, count)
+        row, path, config, preset, (samplers, extractors, count) = json.loads(text)
+        protocol = Protocol(samplers and tuple(samplers), extractors and tuple(extractors), count)
         return cls(row, Path(path), Config.from_dict(config), preset, protocol)

@@ -8,10 +8,12 @@ import numpy as np
 from scipy import stats
 
 from gamix_keras import files, plots
+from gamix_keras.runs import measured
 from gamix_keras.study.job import Job
 from gamix_keras.study.plan import STUDIES, Row
 
 CONFIDENCE = 0.95
+_NOTHING = {"reconstruction": {}, "samplers": {}, "protocol": {}}
 # The order of columns and lines; in evaluations names are sorted.
 _NOT_DRAWN = ("frechet/real", "frechet/reconstruction")
 _DRAWN = ("real", "reconstruction", "prior", "gaussian", "mixture", "second_stage", "best")
@@ -22,17 +24,33 @@ Means = Mapping[str, dict[str, Mean]]  # by row and name of the number
 Points = Mapping[str, Mapping[str, plots.Point]]
 
 
-def measures_of(result: Mapping[str, Any]) -> Numbers:
-    """Return the numbers of an evaluation that a study compares; distances are named `frechet/SAMPLER`.
+def deciding_extractor(results: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the extractor that decides which sampler is best, or None if there is none.
 
-    `frechet/real` is the floor: real images against other real images, see `evaluation.floor`.
+    It is the first of those that all runs have and none was trained on, else the first that all have.
+    """
+    judged = [measured.by_extractor(result) for result in results]
+    common = [name for name in (judged[0] if judged else ()) if all(name in found for found in judged)]
+    neutral = [name for name in common if not any(measured.is_trained_on(found[name]) for found in judged)]
+    return next(iter([*neutral, *common]), None)
+
+
+def measures_of(result: Mapping[str, Any], deciding: str | None = None) -> Numbers:
+    """Return the numbers of an evaluation that a study compares.
+
+    Distances are named `frechet/SAMPLER` if they are by the deciding extractor (None: that of the evaluation), and
+    `EXTRACTOR/SAMPLER` if by another; `.../real` is the floor, real images against other real images, see
+    `evaluation.floor`. `face/SAMPLER` is the share of images with a face, if it was measured.
     """
     scores = result["reconstruction"]
     numbers = {"psnr": scores["psnr"], "mse": scores["mse"], "active_units": result["latents"]["active_units"]}
-    numbers["frechet/reconstruction"] = scores["frechet"]["value"]
-    numbers |= {f"frechet/{name}": entry["frechet"]["value"] for name, entry in result["samplers"].items()}
-    if "real" in result:  # evaluations of older versions have no floor
-        numbers["frechet/real"] = result["real"]["frechet"]["value"]
+    judged = measured.by_extractor(result)
+    for extractor, found in judged.items():
+        kind = "frechet" if extractor == (deciding or next(iter(judged))) else extractor
+        # Evaluations of older versions have no floor.
+        sets = {"real": found["real"], "reconstruction": found["reconstruction"], **found["samplers"]}
+        numbers |= {f"{kind}/{name}": entry["frechet"]["value"] for name, entry in sets.items() if entry}
+        numbers |= {f"face/{name}": share for name, share in measured.face_shares(found).items()}
     return numbers
 
 
@@ -46,14 +64,16 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 
 def summarise(runs: Iterable[Numbers]) -> dict[str, Mean]:
-    """Return the mean of each number over the runs of a row; `frechet/best` is of the sampler with the lowest."""
+    """Return the mean of each number over the runs of a row; `.../best` is of the sampler with the lowest `frechet`."""
     runs = list(runs)
     if not runs:
         return {}
     means = {name: mean_of([run[name] for run in runs]) for name in runs[0] if all(name in run for run in runs)}
     drawn = [name for name in means if name.startswith("frechet/") and name not in _NOT_DRAWN]
     best = min(drawn, key=lambda name: means[name]["mean"])
-    return {**means, "frechet/best": {**means[best], "sampler": best.removeprefix("frechet/")}}
+    sampler = best.removeprefix("frechet/")
+    others = {name.removesuffix(f"/{sampler}") + "/best": means[name] for name in means if name.endswith(f"/{sampler}")}
+    return {**means, **others, "frechet/best": {**means[best], "sampler": sampler}}
 
 
 def write_results(
@@ -70,10 +90,14 @@ def write_results(
         pictures: Whether to draw the figures too, which takes a second.
     """
     found = {job.name: job.result() for job in jobs}
-    runs = {key: measures_of(result) for key, result in found.items() if result}
+    results = {key: result for key, result in found.items() if result}
+    deciding = deciding_extractor(results.values())
+    runs = {key: measures_of(result, deciding) for key, result in results.items()}
     by_row = {row.name: summarise(runs[job.name] for job in jobs if _is_done(job, row, runs)) for row in rows}
-    protocols = [result["protocol"] for result in found.values() if result]
-    label = next((result["reconstruction"]["frechet"]["name"] for result in found.values() if result), "FD")
+    protocols = [result["protocol"] for result in results.values()]
+    label = next((_label(result, deciding) for result in results.values()), "FD")
+    further = _further(results.values(), deciding)
+    trained = _trained(jobs, results, deciding)
     entries = {
         row.name: {"changes": row.changes, "means": by_row[row.name], "runs": _runs(row, jobs, runs, failures)}
         for row in rows
@@ -85,10 +109,34 @@ def write_results(
         "protocol": protocols[0] if protocols else {},
     }
     files.write_json(out / "study.json", {**values, "rows": entries})
-    text = "\n".join([*_table(by_row, label), "", *_notes(name, protocols, by_row, label), *_failed(failures)]) + "\n"
-    files.write_text(out / "table.md", text)
+    notes = _notes(name, protocols, by_row, label, deciding)
+    lines = [*_table(by_row, label, further, trained), "", *notes, *_marked(trained), *_failed(failures)]
+    files.write_text(out / "table.md", "\n".join(lines) + "\n")
     if pictures:
         _write_figures(name, out, rows, by_row, label)
+
+
+def _label(result: Mapping[str, Any], extractor: str | None) -> str:
+    judged = measured.by_extractor(result)
+    return judged.get(extractor, result)["reconstruction"]["frechet"]["name"]
+
+
+def _further(results: Iterable[Mapping[str, Any]], deciding: str | None) -> dict[str, str]:
+    """Return the label of every extractor but the deciding one, by name."""
+    labels = {name: _label(result, name) for result in results for name in measured.by_extractor(result)}
+    return {name: label for name, label in labels.items() if name != deciding}
+
+
+def _trained(
+    jobs: Sequence[Job], results: Mapping[str, Mapping[str, Any]], deciding: str | None
+) -> dict[str, set[str]]:
+    """Return the kinds of distances, see `measures_of`, on whose features the runs of a row were trained."""
+    found: dict[str, set[str]] = {}
+    for job in jobs:
+        for name, scores in measured.by_extractor(results.get(job.name, _NOTHING)).items():
+            if measured.is_trained_on(scores):
+                found.setdefault(job.row, set()).add("frechet" if name == deciding else name)
+    return found
 
 
 def _is_done(job: Job, row: Row, runs: Mapping[str, Numbers]) -> bool:
@@ -100,34 +148,47 @@ def _runs(row: Row, jobs: Sequence[Job], runs: Mapping[str, Numbers], failures: 
     return {key: runs.get(key) or {"failure": failures.get(key, "not finished")} for key in mine}
 
 
-def _table(by_row: Means, label: str) -> list[str]:
+def _table(by_row: Means, label: str, further: Mapping[str, str], trained: Mapping[str, set[str]]) -> list[str]:
     """Return the lines of a Markdown table, aligned to be readable as plain text too."""
-    drawn = _distances(by_row)
-    short = label.partition("-")[0]
-    columns = {**_COLUMNS, **{name: (f"{short} {name.removeprefix('frechet/')}", ".2f") for name in drawn}}
+    columns = {**_COLUMNS, **_distance_columns(by_row, label, further)}
     cells = [["row", *(title for title, _ in columns.values())]]
     for row, means in by_row.items():
-        cells.append([row, *(_cell(means.get(name), form) for name, (_, form) in columns.items())])
+        stars = {name: "*" * (name.partition("/")[0] in trained.get(row, ())) for name in columns}
+        cells.append([row, *(_cell(means.get(name), form, stars[name]) for name, (_, form) in columns.items())])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in cells]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return [f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]]]
 
 
-def _distances(by_row: Means) -> list[str]:
-    names = (f"frechet/{name}" for name in _DRAWN)
+def _distance_columns(by_row: Means, label: str, further: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return titles and formats of distances and shares of faces, by the number's name."""
+    short = label.partition("-")[0] if not further else label
+    kinds = {"frechet": (short, ".2f")} | {name: (title, ".2f") for name, title in further.items()}
+    kinds["face"] = ("face", ".3f")
+    return {
+        key: (f"{title} {key.partition('/')[2]}", form)
+        for kind, (title, form) in kinds.items()
+        for key in _distances(by_row, kind)
+    }
+
+
+def _distances(by_row: Means, kind: str = "frechet") -> list[str]:
+    names = (f"{kind}/{name}" for name in _DRAWN)
     return [name for name in names if any(name in means for means in by_row.values())]
 
 
-def _cell(mean: Mean | None, form: str) -> str:
+def _cell(mean: Mean | None, form: str, star: str = "") -> str:
     if mean is None:
         return "-"
     interval = f" ± {mean['interval']:{form}}" if "interval" in mean else ""
     sampler = f" ({mean['sampler']})" if "sampler" in mean else ""
-    return f"{mean['mean']:{form}}{interval}{sampler}"
+    return f"{mean['mean']:{form}}{interval}{star}{sampler}"
 
 
-def _notes(name: str, protocols: Sequence[Mapping[str, Any]], by_row: Means, label: str) -> list[str]:
+def _notes(
+    name: str, protocols: Sequence[Mapping[str, Any]], by_row: Means, label: str, deciding: str | None
+) -> list[str]:
     if not protocols:
         return ["No run is finished yet."]
     seeds = [means["psnr"]["seeds"] for means in by_row.values() if means]
@@ -136,13 +197,17 @@ def _notes(name: str, protocols: Sequence[Mapping[str, Any]], by_row: Means, lab
     return [
         f"{STUDIES[name].question} Seeds: {_span(seeds)}{interval}. MSE on the [0, 1] scale. {label}, lower is better: "
         f"{images} held-out images against as many generated ones, features of "
-        f"{protocols[0]['extractor']}; `real` is the floor, real images against other real ones."
+        f"{deciding or protocols[0]['extractor']}; `real` is the floor, real images against other real ones."
     ]
 
 
 def _span(values: Iterable[int]) -> str:
     low, *_, high = sorted([*values] * 2)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _marked(trained: Mapping[str, set[str]]) -> list[str]:
+    return ["", "\\* trained on these features: the distance is no judgement."] if trained else []
 
 
 def _failed(failures: Mapping[str, str]) -> list[str]:

@@ -19,9 +19,10 @@ def work(job: Job) -> None:
     from gamix_keras.runs import session
 
     run, asked = job.open_run(), job.protocol
-    settings = evaluation.Settings(samplers=asked.samplers, extractor=asked.extractor, count=asked.count)
+    settings = evaluation.Settings(samplers=asked.samplers, extractor=asked.extractors, count=asked.count)
     # Raises before hours of training, rather than after, if the extractor's weights are missing.
-    metrics.feature_extractor(asked.extractor)
+    for name in evaluation.judges.names_of(asked.extractors):
+        metrics.feature_extractor(name)
     session.train(run, verbose=2)
     evaluation.evaluate(run, settings, lambda line: print(f"{line} ...", flush=True))
 

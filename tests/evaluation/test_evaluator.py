@@ -45,7 +45,8 @@ def evaluate(run, tmp_path):
 def test_what_is_written(run, evaluate):
     result = evaluate()
     assert json.loads((run.path / "evaluation.json").read_text()) == result
-    assert set(result) == {"reconstruction", "latents", "samplers", "real", "diagnosis", "protocol", "warnings"}
+    parts = {"reconstruction", "latents", "samplers", "real", "diagnosis", "protocol", "warnings"}
+    assert set(result) == {*parts, "further_extractors"} and result["further_extractors"] == {}
     assert list(result["samplers"]) == ["prior", "gaussian", "mixture"]
     for scores in (result["reconstruction"], *result["samplers"].values()):
         assert scores["frechet"]["name"] == "FD-grid" and scores["frechet"]["value"] > 0
@@ -62,6 +63,38 @@ def test_what_is_written(run, evaluate):
     sheets = {"originals", "reconstructions", "prior", "gaussian", "mixture"}
     assert {file.stem for file in folder.glob("*.png")} == sheets
     assert Image.open(folder / "mixture.png").size == (6 * 130 + 2, 4 * 130 + 2)
+
+
+def other_extractor():
+    """Mean colours of the whole image: 3 features."""
+    inputs = keras.Input((16, 16, 3))
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs), name="colours")
+
+
+def test_several_extractors_each_say_what_they_would_alone(evaluate):
+    both = evaluate(extractor=[extractor(), other_extractor()])
+    first, second = evaluate(), evaluate(extractor=other_extractor())
+    for name in ("reconstruction", "samplers", "real"):
+        assert both[name] == first[name]
+    found = both["further_extractors"]["colours"]
+    assert found["samplers"] == second["samplers"] and found["real"] == second["real"]
+    assert found["reconstruction"].items() <= second["reconstruction"].items()
+    assert both["protocol"]["asked_extractors"] == ["grid", "colours"] and not found["protocol"]["trained_on"]
+    warned = [line for line in both["warnings"] if "fewer than" in line]
+    assert len(warned) == 1 and "48 features" in warned[0]
+
+
+def test_features_that_were_trained_on_are_marked_and_decide_nothing(evaluate, run, monkeypatch):
+    monkeypatch.setattr(evaluation.evaluator, "trained_extractors", lambda config: frozenset({"grid"}))
+    alone = evaluate()
+    assert alone["protocol"]["trained_on"]
+    assert any("trained on the features of grid, so these distances flatter it" in line for line in alone["warnings"])
+    both = evaluate(extractor=[extractor(), other_extractor()])
+    assert (both["protocol"]["extractor"], both["protocol"]["trained_on"]) == ("colours", False)
+    assert both["further_extractors"]["grid"]["protocol"]["trained_on"]
+    assert both["further_extractors"]["grid"]["samplers"] == alone["samplers"]
+    assert not any("flatter" in line for line in both["warnings"])
+    assert run.evaluation() == both  # what chooses the sampler reads the deciding distances
 
 
 def test_same_seed_same_file_and_another_seed_another(run, evaluate, tmp_path):

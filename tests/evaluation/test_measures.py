@@ -170,6 +170,12 @@ def test_a_prior_that_samples_worse_than_the_mixture_is_told():
 def test_rows_of_the_table():
     scores = {"kid": {"name": "KD-x", "value": 0.0123, "interval": [0.01, 0.015]}, **entry(7.0)}
     scores |= {"precision": 0.5, "recall": 0.25, "density": 1.0, "coverage": 0.125}
-    rows = measures.score_rows({"reconstruction": scores, "samplers": {"prior": scores}})
+    result = {"reconstruction": scores, "samplers": {"prior": scores}}
+    (rows,) = measures.score_tables(result)
     assert rows[0] == ["", "FD-x", "KD-x x 1000", "95 %", "precision", "recall", "density", "coverage"]
     assert rows[2] == ["prior", "7.00", "12.3", "10.0 to 15.0", "0.500", "0.250", "1.000", "0.125"]
+    faces = {**scores, "face_share": 0.75}
+    other = {"reconstruction": faces, "samplers": {"prior": faces}, "real": faces, "protocol": {"trained_on": True}}
+    _, rows = measures.score_tables({**result, "further_extractors": {"other": other}})
+    assert (rows[0][0], rows[0][-1]) == ("trained on these features", "face share")
+    assert [row[0] for row in rows[1:]] == ["real images", "reconstruction", "prior"] and rows[3][-1] == "0.750"
