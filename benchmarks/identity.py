@@ -24,7 +24,6 @@ CHIP = 150  # pixels of a side, as in training
 _LEFT, _TOP, _SIDE = 5 / 64, 8 / 64, 54 / 64
 _PACKAGE = "face_recognition_models"
 _WEIGHTS = "dlib_face_recognition_resnet_model_v1"
-_SCALE = 1000.0**0.5  # distances are 1,000 times as large, and have digits to read
 
 
 def extractor(batch_size: int = 32) -> metrics.FeatureExtractor:
@@ -41,7 +40,7 @@ def extractor(batch_size: int = 32) -> metrics.FeatureExtractor:
     network = importlib.import_module("dlib").face_recognition_model_v1(str(file))
 
     def features(pixels: np.ndarray) -> np.ndarray:
-        return _SCALE * np.array(network.compute_face_descriptor([chip(image) for image in pixels], 0))
+        return np.array(network.compute_face_descriptor([chip(image) for image in pixels], 0))
 
     resize = f"the face of aligned photographs, bilinear, to {CHIP} x {CHIP}"
     return metrics.FeatureExtractor(NAME, NAME, features, FEATURES, resize, _WEIGHTS, batch_size=batch_size)

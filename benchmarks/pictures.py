@@ -29,6 +29,7 @@ from gamix_keras.config import UserError, catalogue
 from gamix_keras.config.protocol import DEFAULT_COUNT, DEFAULT_SAMPLERS, FEWEST_IMAGES, trained_extractors
 
 JUDGES = ("efficientnet_lite0", "onet")
+FACTORS = {"onet": 1000.0, identity.NAME: 1000.0}  # their features are small
 REAL, RECONSTRUCTION = "real", "reconstruction"
 COLUMNS, TILE = 8, 128
 DRAWN_ROWS = 3
@@ -111,8 +112,10 @@ def _judge(judge: Any, sets: Sets, floor: np.ndarray | None, row: record.Row) ->
     found = {name: metrics.extract_statistics(judge, [images]) for name, images in sets.items() if name != REAL}
     if floor is not None:
         found[REAL] = metrics.cached_statistics(judge, lambda: [floor], cache)
+    factor = FACTORS.get(judge.name, 1.0)
     row["distances"][judge.name] = {
-        name: float(metrics.frechet_distance_of(real.moments, statistics.moments)) for name, statistics in found.items()
+        name: factor * float(metrics.frechet_distance_of(real.moments, statistics.moments))
+        for name, statistics in found.items()
     }
     if judge.is_face is not None:
         row["faces"] = {name: statistics.face_share for name, statistics in {**found, REAL: real}.items()}
@@ -141,7 +144,8 @@ def _best(row: record.Row, samplers: Sequence[str]) -> str:
 def table(rows: Sequence[record.Row], samplers: Sequence[str]) -> str:
     """Return the Markdown table of the rows, with those of real images of each run below."""
     judges = list(rows[0]["distances"])
-    columns = {"run": "run", "psnr": "PSNR"} | {name: f"FD {name}" for name in judges}
+    titles = {name: f"FD {name}{' x 1000' * (name in FACTORS)}" for name in judges}
+    columns = {"run": "run", "psnr": "PSNR"} | titles
     columns |= {"faces": "face", "sharpness": "sharpness", "seconds": "s"}
     shown = [_shown(row, judges, [RECONSTRUCTION, *samplers]) for row in rows]
     for row in rows:

@@ -60,7 +60,8 @@ class TrainedModel:
         if score is None:
             return f"sampler: {name}, not measured yet"
         distance = score["frechet"]
-        return f"sampler: {name}, {distance.get('name', 'Frechet distance')} {distance['value']:.1f}"
+        digits = 1 if distance["value"] >= 1.0 else 3  # features differ in scale
+        return f"sampler: {name}, {distance.get('name', 'Frechet distance')} {distance['value']:.{digits}f}"
 
     @functools.cached_property
     def networks(self) -> CompiledVAE:

@@ -4,6 +4,7 @@
 values ready for JSON.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -221,4 +222,4 @@ def _as_text(scores: dict[str, Any], names: Sequence[str]) -> list[str]:
 
 def rounded(distance: float) -> str:
     """Return three digits of a distance: more would be noise."""
-    return f"{distance:.{2 if distance < 10 else 1 if distance < 100 else 0}f}"
+    return f"{distance:.{max(0, 2 - math.floor(math.log10(max(distance, 0.1))))}f}"

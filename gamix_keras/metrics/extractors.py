@@ -26,8 +26,6 @@ Tensor = Any
 
 _INCEPTION_WEIGHTS = "weights-inception-2015-12-05-6726825d"
 _INCEPTION_SIZE, _INCEPTION_FEATURES = 299, 2048
-# The features of O-Net are small: times this, distances on them are 1,000 times as large, and have digits to read.
-_ONET_SCALE = 1000.0**0.5
 # The last map of EfficientNet-Lite0 at each resolution down to a sixteenth; smaller ones have few places.
 _MAPS = ("stem", "stage2", "stage3", "stage5")
 
@@ -117,12 +115,12 @@ def _from_onet(size: int | None, batch_size: int) -> FeatureExtractor:
     return FeatureExtractor(
         name="onet",
         label="onet",
-        network=KerasNetwork(keras.Model(model.input, features * _ONET_SCALE), *prepared),
+        network=KerasNetwork(keras.Model(model.input, features), *prepared),
         dim=onet.FEATURES,
         resize=f"central {onet.CENTRAL_SHARE:.0%} of the shorter side, {_describe_resize(onet.SIZE)}",
         weights=onet.WEIGHTS_NAME,
         batch_size=batch_size,
-        is_face=lambda rows: onet.is_face(rows / _ONET_SCALE, weights),
+        is_face=lambda rows: onet.is_face(rows, weights),
         maps=KerasNetwork(keras.Model(model.input, maps), *prepared),
     )
 

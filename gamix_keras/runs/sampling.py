@@ -49,7 +49,8 @@ def choose(run: Run) -> Choice:
     if not distances:
         return Choice("prior", "none was measured; `gamix-keras evaluate` says which is best")
     best = min(distances, key=distances.__getitem__)
-    others = ", ".join(f"{name} {distances[name]:.2f}" for name in sorted(distances, key=distances.__getitem__))
+    digits = 2 if distances[best] >= 1.0 else 4  # features differ in scale
+    others = ", ".join(f"{name} {distances[name]:.{digits}f}" for name in sorted(distances, key=distances.__getitem__))
     late = ", measured before that checkpoint" if not run.packaged and _is_older(run.evaluation_file, run) else ""
     return Choice(best, f"the lowest Frechet distance of {others}{late}")
 

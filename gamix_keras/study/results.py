@@ -164,13 +164,17 @@ def _table(by_row: Means, label: str, further: Mapping[str, str], trained: Mappi
 def _distance_columns(by_row: Means, label: str, further: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Return titles and formats of distances and shares of faces, by the number's name."""
     short = label.partition("-")[0] if not further else label
-    kinds = {"frechet": (short, ".2f")} | {name: (title, ".2f") for name, title in further.items()}
-    kinds["face"] = ("face", ".3f")
-    return {
-        key: (f"{title} {key.partition('/')[2]}", form)
-        for kind, (title, form) in kinds.items()
-        for key in _distances(by_row, kind)
+    kinds = {"frechet": short, **further, "face": "face"}
+    found = {
+        key: f"{title} {key.partition('/')[2]}" for kind, title in kinds.items() for key in _distances(by_row, kind)
     }
+    return {key: (title, _form(by_row, key.partition("/")[0])) for key, title in found.items()}
+
+
+def _form(by_row: Means, kind: str) -> str:
+    """Return the format of a kind of distance: two digits behind the point, three if all are below 10."""
+    values = [mean["mean"] for means in by_row.values() for key, mean in means.items() if key.startswith(f"{kind}/")]
+    return ".2f" if max(values) >= 10 else ".3f"
 
 
 def _distances(by_row: Means, kind: str = "frechet") -> list[str]:
