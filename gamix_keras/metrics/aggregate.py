@@ -70,7 +70,7 @@ def _posteriors(mean: np.ndarray, log_var: np.ndarray) -> tuple[np.ndarray, np.n
     """Return both in float64, checked to be (N, D) with N >= 2; log-variances clamped as everywhere else."""
     mean, log_var = np.asarray(mean, dtype=np.float64), np.asarray(log_var, dtype=np.float64)
     if mean.ndim != 2 or mean.shape != log_var.shape or len(mean) < 2:
-        raise ValueError(f"mean and log_var must be (N, D) with N >= 2; received {mean.shape} and {log_var.shape}")
+        raise ValueError(f"mean and log_var: expected (N, D) with N >= 2, got {mean.shape} and {log_var.shape}")
     return mean, np.clip(log_var, *gaussian.LOG_VAR_RANGE)
 
 
@@ -164,9 +164,9 @@ def maximum_mean_discrepancy(
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x.ndim != 2 or x.shape != y.shape or len(x) < 2:
-        raise ValueError(f"x and y must both be (N, D) with N >= 2; received {x.shape} and {y.shape}")
+        raise ValueError(f"x and y: expected (N, D) with N >= 2 for both, got {x.shape} and {y.shape}")
     if permutations < 1:
-        raise ValueError(f"permutations must be positive; received {permutations}")
+        raise ValueError(f"permutations: expected at least 1, got {permutations}")
     gram, count = _gram(np.concatenate([x, y]), kernel), len(x)
     labels = np.repeat([1.0, -1.0], count)
     rng = _generator(seed)
@@ -189,7 +189,7 @@ def _gram(rows: np.ndarray, kernel: str) -> np.ndarray:
     elif kernel == "rbf":
         gram = np.exp(-distances / scale)
     else:
-        raise ValueError(f"kernel must be 'imq' or 'rbf'; received {kernel!r}")
+        raise ValueError(f"kernel: expected 'imq' or 'rbf', got {kernel!r}")
     np.fill_diagonal(gram, 0.0)
     return gram
 

@@ -60,9 +60,9 @@ def feature_extractor(source: str | keras.Model, size: int | None = None, batch_
             network does not take.
     """
     if size is not None and size < 1:
-        raise ValueError(f"size must be positive; received {size!r}")
+        raise ValueError(f"size: expected at least 1, got {size!r}")
     if batch_size < 1:
-        raise ValueError(f"batch_size must be positive; received {batch_size!r}")
+        raise ValueError(f"batch_size: expected at least 1, got {batch_size!r}")
     if isinstance(source, keras.Model):
         return _from_model(source, size, batch_size)
     if source == DEFAULT_EXTRACTOR:
@@ -73,7 +73,7 @@ def feature_extractor(source: str | keras.Model, size: int | None = None, batch_
         return _from_inception(size, batch_size)
     if isinstance(source, str) and source.startswith("keras:"):
         return _from_applications(source.removeprefix("keras:"), size, batch_size)
-    raise ValueError(f"extractor must be one of {', '.join(EXTRACTORS)} or a Keras model; received {source!r}")
+    raise ValueError(f"extractor: expected one of {', '.join(EXTRACTORS)} or a Keras model, got {source!r}")
 
 
 def _from_efficientnet(size: int | None, batch_size: int) -> FeatureExtractor:
@@ -142,7 +142,7 @@ def _from_keras(
 ) -> FeatureExtractor:
     shape = model.output_shape
     if not isinstance(shape, tuple) or len(shape) not in (2, 4):
-        raise ValueError(f"model must have one output, (B, D) or (B, h, w, D); '{name}' has {shape}")
+        raise ValueError(f"model: expected one output, (B, D) or (B, h, w, D), got {shape} of '{name}'")
     if len(shape) == 4:
         pooled = keras.layers.GlobalAveragePooling2D(data_format="channels_last", dtype="float32")(model.output)
         model = keras.Model(model.input, pooled)
@@ -154,13 +154,15 @@ def _from_applications(name: str, size: int | None, batch_size: int) -> FeatureE
     make = getattr(keras.applications, name, None)
     if not callable(make):
         known = sorted(n for n in dir(keras.applications) if n[0].isupper())
-        raise ValueError(f"extractor 'keras:{name}' is unknown; keras.applications has {', '.join(known)}")
+        raise ValueError(f"extractor: expected keras:NAME with one of {', '.join(known)}, got 'keras:{name}'")
     own = 299 if "ception" in name else 224
     size = size or own
     try:
         model = make(include_top=False, pooling="avg", weights="imagenet", input_shape=(size, size, 3))
     except Exception as error:  # Keras raises a bare Exception when a download fails
-        raise ValueError(f"extractor 'keras:{name}' failed (Keras downloads its weights once): {error}") from error
+        raise ValueError(
+            f"extractor 'keras:{name}': expected its weights, which Keras downloads once, got {error}"
+        ) from error
     scale = sys.modules[make.__module__].preprocess_input
     label = name.lower() if size == own else f"{name.lower()}_{size}"
     return _from_keras(model, f"keras:{name}", label, size, scale, 3, batch_size)
@@ -168,19 +170,20 @@ def _from_applications(name: str, size: int | None, batch_size: int) -> FeatureE
 
 def _from_inception(size: int | None, batch_size: int) -> FeatureExtractor:
     if size not in (None, _INCEPTION_SIZE):
-        raise ValueError(f"size is fixed at {_INCEPTION_SIZE} for extractor 'inception'; received {size}")
+        raise ValueError(f"size: expected {_INCEPTION_SIZE}, which is fixed for extractor 'inception', got {size}")
     try:
         module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
     except (ImportError, RuntimeError) as error:  # a torchvision that does not fit torch raises RuntimeError
         raise ValueError(
-            "extractor 'inception' needs torch, a torchvision that fits it, and torch-fidelity; "
-            f"run: pip install torch torchvision torch-fidelity ({error})"
+            f"extractor 'inception': expected torch, a torchvision that fits it, and torch-fidelity, got {error}; "
+            "run: pip install torch torchvision torch-fidelity"
         ) from error
     try:
         inception = module.FeatureExtractorInceptionV3("inception-v3-compat", [str(_INCEPTION_FEATURES)])
     except OSError as error:
         raise ValueError(
-            f"extractor 'inception' downloads its weights once and could not: {error}; offline, use {DEFAULT_EXTRACTOR}"
+            f"extractor 'inception': expected its weights, which are downloaded once, got {error}; offline, use "
+            f"{DEFAULT_EXTRACTOR}"
         ) from error
     return FeatureExtractor(
         name="inception",

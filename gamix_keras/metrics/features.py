@@ -28,12 +28,12 @@ def to_pixels(images: Tensor) -> np.ndarray:
     """
     images = ops.convert_to_numpy(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise ValueError(f"images must be (B, H, W, 1) or (B, H, W, 3); received shape {images.shape}")
+        raise ValueError(f"images: expected (B, H, W, 1) or (B, H, W, 3), got shape {images.shape}")
     if images.dtype == np.uint8:
         return images
     images = images.astype(np.float32)
     if not np.isfinite(images).all():
-        raise ValueError("images must be finite; received NaN or infinity")
+        raise ValueError("images: expected finite numbers, got NaN or infinity")
     return np.rint((np.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
 
 
@@ -128,7 +128,7 @@ class FeatureExtractor:
         if pixels.shape[-1] == self.channels:
             return pixels
         if self.channels == 1:
-            raise ValueError(f"images must have 1 channel for extractor '{self.name}'; received {pixels.shape[-1]}")
+            raise ValueError(f"images: expected 1 channel for extractor '{self.name}', got {pixels.shape[-1]}")
         return np.repeat(pixels, self.channels, axis=-1)
 
     def _padded(self, pixels: np.ndarray) -> np.ndarray:

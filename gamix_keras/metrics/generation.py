@@ -43,11 +43,11 @@ def frechet_distance(
     square = (len(mean_a), len(mean_a))
     if mean_b.shape != mean_a.shape or covariance_a.shape != square or covariance_b.shape != square:
         raise ValueError(
-            f"means must be (D,) and covariances (D, D); received {mean_a.shape}, {covariance_a.shape}, "
+            f"means and covariances: expected shapes (D,) and (D, D), got {mean_a.shape}, {covariance_a.shape}, "
             f"{mean_b.shape}, {covariance_b.shape}"
         )
     if not all(np.isfinite(v).all() for v in (mean_a, mean_b, covariance_a, covariance_b)):
-        raise ValueError("means and covariances must be finite; received NaN or infinity")
+        raise ValueError("means and covariances: expected finite numbers, got NaN or infinity")
     cross = _factor(covariance_a).T @ _factor(covariance_b)
     overlap = linalg.svdvals(cross).sum() if cross.size else 0.0
     distance = np.sum((mean_a - mean_b) ** 2) + np.trace(covariance_a) + np.trace(covariance_b) - 2.0 * overlap
@@ -71,9 +71,9 @@ def _feature_pair(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.nd
     """Return both arrays in float64, checked to be (N, D) and (M, D) with finite values."""
     real, fake = np.asarray(real, dtype=np.float64), np.asarray(fake, dtype=np.float64)
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
-        raise ValueError(f"real and fake must be (N, D) and (M, D); received {real.shape} and {fake.shape}")
+        raise ValueError(f"real and fake: expected shapes (N, D) and (M, D), got {real.shape} and {fake.shape}")
     if not (np.isfinite(real).all() and np.isfinite(fake).all()):
-        raise ValueError("real and fake must be finite; received NaN or infinity")
+        raise ValueError("real and fake: expected finite numbers, got NaN or infinity")
     return real, fake
 
 
@@ -95,7 +95,7 @@ def polynomial_mmd(real: np.ndarray, fake: np.ndarray) -> float:
     """
     real, fake = _feature_pair(real, fake)
     if min(len(real), len(fake)) < 2:
-        raise ValueError(f"real and fake need at least 2 rows; received {len(real)} and {len(fake)}")
+        raise ValueError(f"real and fake: expected at least 2 rows, got {len(real)} and {len(fake)}")
     within = sum(_off_diagonal_mean(features) for features in (real, fake))
     return float(within - 2.0 * _polynomial_kernel(real, fake).mean())
 
@@ -152,11 +152,11 @@ def kernel_distance(
     """
     real, fake = _feature_pair(real, fake)
     if blocks < 2 or not 0.0 < confidence < 1.0:
-        raise ValueError(f"blocks must be >= 2 and confidence in (0, 1); received {blocks} and {confidence}")
+        raise ValueError(f"blocks and confidence: expected >= 2 and a number in (0, 1), got {blocks} and {confidence}")
     size = min(len(real), len(fake)) // blocks
     if size < 2:
         raise ValueError(
-            f"{blocks} blocks need at least {2 * blocks} rows of each array; received {len(real)} and {len(fake)}"
+            f"real and fake: expected at least {2 * blocks} rows for {blocks} blocks, got {len(real)} and {len(fake)}"
         )
     rng = np.random.default_rng(seed)
     rows_a, rows_b = (rng.permutation(len(v))[: blocks * size].reshape(blocks, size) for v in (real, fake))
@@ -210,8 +210,8 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, neighb
     real, fake = _feature_pair(real, fake)
     if not 1 <= neighbours < min(len(real), len(fake)):
         raise ValueError(
-            f"neighbours must be >= 1 and smaller than both counts; received {neighbours} for {len(real)} real and "
-            f"{len(fake)} fake"
+            f"neighbours: expected >= 1 and fewer than the rows of either side, got {neighbours} for {len(real)} real "
+            f"and {len(fake)} fake"
         )
     # Squares expand into a matrix product; a common centre keeps what cancels small.
     centre = real.mean(axis=0)

@@ -31,8 +31,8 @@ def _pair(images: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
     images, reconstruction = ops.convert_to_tensor(images), ops.convert_to_tensor(reconstruction)
     if len(images.shape) != 4 or len(reconstruction.shape) != 4:
         raise ValueError(
-            "images and reconstruction must be (B, H, W, C); "
-            f"received shapes {tuple(images.shape)} and {tuple(reconstruction.shape)}"
+            "images and reconstruction: expected shape (B, H, W, C), "
+            f"got {tuple(images.shape)} and {tuple(reconstruction.shape)}"
         )
     return ops.cast(images, "float32"), ops.cast(reconstruction, "float32")
 
@@ -137,9 +137,7 @@ def _require_window(images: Tensor) -> int:
     """Return the shorter side of the images, which must hold the window."""
     side = min(images.shape[1], images.shape[2])
     if side < _WINDOW_SIZE:
-        raise ValueError(
-            f"images must be at least {_WINDOW_SIZE} pixels high and wide for SSIM; received {side} pixels"
-        )
+        raise ValueError(f"images: expected at least {_WINDOW_SIZE} pixels of height and width for SSIM, got {side}")
     return side
 
 

@@ -58,7 +58,7 @@ def log_weights(
     mean, log_var = np.asarray(mean, "float64"), np.asarray(log_var, "float64")
     if mean.ndim != 2 or mean.shape != log_var.shape or draws < 1:
         shapes = f"{mean.shape} and {log_var.shape}"
-        raise ValueError(f"mean and log_var must be (B, D) and draws >= 1; received {shapes} and {draws}")
+        raise ValueError(f"mean, log_var and draws: expected (B, D) twice and at least 1, got {shapes} and {draws}")
     log_var = np.clip(log_var, *gaussian.LOG_VAR_RANGE)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(3,)))
     columns = []
@@ -84,7 +84,7 @@ def importance_bound(weights: np.ndarray) -> ImportanceBound:
     """
     weights = np.asarray(weights, "float64")
     if weights.ndim != 2 or not weights.size or not np.isfinite(weights).all():
-        raise ValueError(f"weights must be finite and (N, K); received shape {weights.shape}, or NaN or infinity")
+        raise ValueError(f"weights: expected finite numbers, (N, K), got shape {weights.shape}, or NaN or infinity")
     images, draws = weights.shape
     total = logsumexp(weights, axis=1)
     bounds = total - np.log(draws)

@@ -38,9 +38,9 @@ class ActiveUnits(keras.metrics.Metric):
         dtype: str | keras.DTypePolicy | None = None,
     ) -> None:
         if latent_dim < 1:
-            raise ValueError(f"latent_dim must be a positive integer; received {latent_dim!r}")
+            raise ValueError(f"latent_dim: expected a positive whole number, got {latent_dim!r}")
         if threshold < 0:
-            raise ValueError(f"threshold must not be negative; received {threshold!r}")
+            raise ValueError(f"threshold: expected a number >= 0, got {threshold!r}")
         super().__init__(name=name, dtype=dtype)
         self.latent_dim, self.threshold = int(latent_dim), float(threshold)
         self.count = self.add_variable((), "zeros", name="count")

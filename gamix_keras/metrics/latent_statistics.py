@@ -76,7 +76,7 @@ class LatentStatistics:
 
     def __init__(self, latent_dim: int, keep: int = 2048, seed: int = 0) -> None:
         if latent_dim < 1:
-            raise ValueError(f"latent_dim must be a positive integer; received {latent_dim!r}")
+            raise ValueError(f"latent_dim: expected a positive whole number, got {latent_dim!r}")
         self.latent_dim, self.seed = latent_dim, seed
         self.means = FeatureMoments(latent_dim)
         self._variance_sum, self._kl_sum = np.zeros(latent_dim), np.zeros(latent_dim)
@@ -101,9 +101,9 @@ class LatentStatistics:
         mean = np.asarray(ops.convert_to_numpy(mean), dtype=np.float64)
         log_var = np.asarray(ops.convert_to_numpy(log_var), dtype=np.float64)
         if log_var.shape != mean.shape:
-            raise ValueError(f"log_var must have the shape of mean, {mean.shape}; received {log_var.shape}")
+            raise ValueError(f"log_var: expected the shape of mean, {mean.shape}, got {log_var.shape}")
         if not np.isfinite(mean).all() or np.isnan(log_var).any():
-            raise ValueError("mean and log_var must be finite; received NaN or infinity")
+            raise ValueError("mean and log_var: expected finite numbers, got NaN or infinity")
         self.means.update(mean)
         log_var = np.clip(log_var, *gaussian.LOG_VAR_RANGE)
         variance = np.exp(log_var)
@@ -223,5 +223,5 @@ class LatentStatistics:
     def _require(self, count: int) -> int:
         """Return the number of posteriors seen, which must be at least `count`."""
         if self.count < count:
-            raise ValueError(f"statistics need at least {count} posteriors; received {self.count}")
+            raise ValueError(f"statistics: expected at least {count} posteriors, got {self.count}")
         return self.count

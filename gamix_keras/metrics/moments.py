@@ -23,7 +23,7 @@ class FeatureMoments:
 
     def __init__(self, dim: int) -> None:
         if dim < 1:
-            raise ValueError(f"dim must be a positive integer; received {dim!r}")
+            raise ValueError(f"dim: expected a positive whole number, got {dim!r}")
         self.count = 0
         self.mean = np.zeros(dim)
         self.scatter = np.zeros((dim, dim))
@@ -47,9 +47,9 @@ class FeatureMoments:
         """
         features = np.asarray(features, dtype=np.float64)
         if features.ndim != 2 or features.shape[1] != self.dim:
-            raise ValueError(f"features must have shape (B, {self.dim}); received {features.shape}")
+            raise ValueError(f"features: expected shape (B, {self.dim}), got {features.shape}")
         if not np.isfinite(features).all():
-            raise ValueError("features must be finite; received NaN or infinity")
+            raise ValueError("features: expected finite numbers, got NaN or infinity")
         if len(features):
             mean = features.mean(axis=0)
             centred = features - mean
@@ -63,7 +63,7 @@ class FeatureMoments:
             ValueError: If the vectors' lengths differ.
         """
         if other.dim != self.dim:
-            raise ValueError(f"other must hold vectors of length {self.dim}; received {other.dim}")
+            raise ValueError(f"other: expected vectors of length {self.dim}, got {other.dim}")
         if other.count:
             self._merge(other.count, other.mean, other.scatter)
         return self
@@ -84,7 +84,7 @@ class FeatureMoments:
             ValueError: If there are not more than ddof vectors.
         """
         if self.count <= ddof:
-            raise ValueError(f"covariance needs more than {ddof} vectors; received {self.count}")
+            raise ValueError(f"covariance: expected more than {ddof} vectors, got {self.count}")
         return self.scatter / (self.count - ddof)
 
 
@@ -106,7 +106,7 @@ class UniformSubset:
 
     def __init__(self, dim: int, keep: int, seed: int = 0, dtype: type = np.float64) -> None:
         if keep < 2:
-            raise ValueError(f"keep must be at least 2; received {keep!r}")
+            raise ValueError(f"keep: expected at least 2, got {keep!r}")
         self.keep = keep
         self.rows = np.empty((0, dim), dtype)
         self._keys = np.empty(0)

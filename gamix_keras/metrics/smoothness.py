@@ -38,7 +38,7 @@ def path_smoothness(features: np.ndarray) -> PathSmoothness:
     """
     features = np.asarray(features, "float64")
     if features.ndim != 3 or features.shape[0] < 1 or features.shape[1] < 2 or not np.isfinite(features).all():
-        raise ValueError(f"features must be finite and (N, T, D) with T >= 2; received shape {features.shape}")
+        raise ValueError(f"features: expected finite numbers, (N, T, D) with T >= 2, got shape {features.shape}")
     steps = np.linalg.norm(np.diff(features, axis=1), axis=-1)
     lengths, distances = steps.sum(axis=1), np.linalg.norm(features[:, -1] - features[:, 0], axis=-1)
     moved = distances > 1e-6 * (1.0 + np.abs(features).max())

@@ -39,7 +39,9 @@ class _Storage:
 
     def fill(self, raw: bytes) -> None:
         if len(raw) != self.count * self.dtype.itemsize:
-            raise ValueError(f"weights file is cut short: a storage has {len(raw)} bytes, not {self.count} values")
+            raise ValueError(
+                f"weights file: expected {self.count} values in a storage, got {len(raw)} bytes, for it is cut short"
+            )
         self.values = np.frombuffer(raw, self.dtype)
 
 
@@ -54,10 +56,10 @@ class _Tensor:
 
     def array(self) -> np.ndarray:
         if len(self.strides) != len(self.shape) or min((self.offset, *self.shape, *self.strides)) < 0:
-            raise ValueError("weights file describes a tensor with impossible strides")
+            raise ValueError("weights file: expected tensors within their storage, got one with impossible strides")
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
         if 0 not in self.shape and last >= self.storage.count:
-            raise ValueError("weights file describes a tensor outside its storage")
+            raise ValueError("weights file: expected tensors within their storage, got one outside")
         size = self.storage.dtype.itemsize
         view = np.lib.stride_tricks.as_strided(
             self.storage.values[self.offset :], self.shape, [step * size for step in self.strides]
@@ -91,13 +93,13 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise ValueError(f"weights file refers to {module}.{name}; only names that rebuild tensors are allowed")
+            raise ValueError(f"weights file: expected only names that rebuild tensors, got {module}.{name}")
         return _ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, _, count = pid[:5]
         if kind != "storage" or not isinstance(dtype, np.dtype) or (len(pid) > 5 and pid[5] is not None):
-            raise ValueError("weights file holds something that is not a plain storage")
+            raise ValueError("weights file: expected plain storages, got something else")
         return self._storage(str(key), dtype, int(count))
 
 
@@ -117,9 +119,9 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
     try:
         content = read(path)
     except (pickle.UnpicklingError, EOFError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"{os.fspath(path)} is not a PyTorch state dict: {error}") from error
+        raise ValueError(f"{os.fspath(path)}: expected a PyTorch state dict, got {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{os.fspath(path)} must hold a state dict; it holds {type(content).__name__}")
+        raise ValueError(f"{os.fspath(path)}: expected a state dict, got {type(content).__name__}")
     return {name: value.array() for name, value in content.items() if isinstance(value, _Tensor)}
 
 
@@ -147,10 +149,12 @@ def _read_stream(path: str | os.PathLike) -> Any:
     with open(path, "rb") as file:
         magic, _, _, content, keys = (_Unpickler(file, storage).load() for _ in range(5))
         if magic != _LEGACY_MAGIC:
-            raise ValueError(f"{os.fspath(path)} is not a PyTorch file")
+            raise ValueError(f"{os.fspath(path)}: expected a PyTorch file, got another")
         for key in keys:
             count = int.from_bytes(file.read(8), "little")
             if count != storages[key].count:
-                raise ValueError(f"weights file gives two lengths for a storage: {count}, {storages[key].count}")
+                raise ValueError(
+                    f"weights file: expected one length of a storage, got {count} and {storages[key].count}"
+                )
             storages[key].fill(file.read(count * storages[key].dtype.itemsize))
     return content

@@ -70,7 +70,7 @@ def test_what_is_measured_goes_where_it_is_told(cli, trained, images, small_feat
         (("--samplers", "prior,prior"), "--samplers: expected different names with commas between them"),
         (("--samplers", "magic"), "--samplers: expected names of prior, gaussian, mixture, second_stage, got magic"),
         (("--count", "3"), "--count: expected a whole number of at least 20, got '3'"),
-        (("--extractor", "vgg"), "extractor must be one of efficientnet_lite0"),
+        (("--extractor", "vgg"), "extractor: expected one of efficientnet_lite0"),
         ((), "--data: expected at least 20 held-out images, got 2"),
     ],
 )

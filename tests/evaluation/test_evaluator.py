@@ -152,7 +152,7 @@ def test_other_images_are_taken_whole(evaluate, tmp_path):
     [
         ({"samplers": ("prior", "magic")}, "--samplers: expected names of prior, .*, got magic"),
         ({"count": 19}, "--count: expected at least 20 images, got 19"),
-        ({"extractor": "vgg"}, "extractor must be one of"),
+        ({"extractor": "vgg"}, "extractor: expected one of"),
         ({"data": "nowhere"}, "data source: expected faces"),
         ({"samplers": ("second_stage",)}, "expected a run with a second stage"),
     ],

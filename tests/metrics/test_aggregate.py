@@ -37,7 +37,7 @@ def test_mutual_information_is_nothing_when_collapsed_and_the_bound_when_posteri
 
 
 def test_mutual_information_checks_shapes():
-    with pytest.raises(ValueError, match="N >= 2"):
+    with pytest.raises(ValueError, match="expected .*N >= 2.*, got"):
         aggregate.mutual_information(np.zeros((1, 3)), np.zeros((1, 3)))
 
 
@@ -72,7 +72,7 @@ def test_mmd_tells_a_matched_aggregate_from_a_wide_one():
 
 
 def test_mmd_names_its_kernels():
-    with pytest.raises(ValueError, match="'imq' or 'rbf'; received 'linear'"):
+    with pytest.raises(ValueError, match="^kernel: expected 'imq' or 'rbf', got 'linear'$"):
         aggregate.maximum_mean_discrepancy(np.zeros((3, 1)), np.zeros((3, 1)), "linear")
 
 

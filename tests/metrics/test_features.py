@@ -28,7 +28,7 @@ def test_pixels_round_to_the_nearest_of_256():
 
 @pytest.mark.backend_free
 def test_pixels_are_checked():
-    with pytest.raises(ValueError, match=r"\(B, H, W, 3\); received shape \(4, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"\(B, H, W, 3\), got shape \(4, 4, 3\)"):
         features.to_pixels(np.zeros((4, 4, 3)))
     with pytest.raises(ValueError, match="finite"):
         features.to_pixels(np.full((1, 2, 2, 1), np.nan))
@@ -53,7 +53,7 @@ def test_batches_are_of_one_size_and_filled_up():
 def test_grey_images_are_repeated_and_colour_is_not_guessed_away():
     grey = np.full((2, 4, 4, 1), 9, np.uint8)
     np.testing.assert_array_equal(extractor()(grey), np.full((2, 3), 9))
-    with pytest.raises(ValueError, match="1 channel for extractor 'mean'; received 3"):
+    with pytest.raises(ValueError, match="^images: expected 1 channel for extractor 'mean', got 3$"):
         extractor(channels=1, dim=1)(np.zeros((1, 4, 4, 3), np.uint8))
 
 

@@ -39,7 +39,7 @@ def test_equal_images_have_a_finite_psnr():
 
 
 def test_shapes_are_checked():
-    with pytest.raises(ValueError, match=r"must be \(B, H, W, C\)"):
+    with pytest.raises(ValueError, match=r"^images and reconstruction: expected shape \(B, H, W, C\), got"):
         measures.mean_squared_error(np.zeros((4, 4, 3)), np.zeros((4, 4, 3)))
 
 

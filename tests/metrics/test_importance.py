@@ -61,7 +61,7 @@ def test_weights_far_below_the_smallest_number():
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="draws >= 1"):
+    with pytest.raises(ValueError, match="at least 1, got"):
         log_weights(*posterior(), log_likelihood, draws=0)
-    with pytest.raises(ValueError, match=r"finite and \(N, K\)"):
+    with pytest.raises(ValueError, match=r"^weights: expected finite numbers, \(N, K\), got"):
         importance_bound(np.array([[0.0, np.nan]]))

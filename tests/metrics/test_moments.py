@@ -33,9 +33,9 @@ def test_a_large_offset_does_not_cancel():
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="dim must be"):
+    with pytest.raises(ValueError, match="^dim: expected a positive whole number, got"):
         FeatureMoments(0)
-    with pytest.raises(ValueError, match=r"shape \(B, 3\); received \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"^features: expected shape \(B, 3\), got \(2, 4\)$"):
         FeatureMoments(3).update(np.zeros((2, 4)))
     with pytest.raises(ValueError, match="finite"):
         FeatureMoments(1).update(np.array([[np.nan]]))
