@@ -28,6 +28,5 @@ def trained_extractors(config: Config) -> frozenset[str]:
 
     A distance on such features is what was minimised, more or less, and no judgement.
     """
-    perceptual = getattr(config.loss, "perceptual_weight", 0.0) > 0.0
-    projected = config.model.critic and getattr(config.model, "critic_network", "") == "projected"
-    return frozenset({DEFAULT_EXTRACTOR} if perceptual or projected else ())
+    projected = config.model.critic and config.model.critic_network == "projected"
+    return frozenset({DEFAULT_EXTRACTOR} if config.loss.perceptual_weight or projected else ())

@@ -1,5 +1,7 @@
 """Which extractors judge a model: the face detector joins if it can and is needed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -52,18 +54,15 @@ def test_who_names_extractors_gets_them_alone_unless_the_model_was_trained_on_al
     assert panel(asked="onet", trained_on=["onet"]) == ["onet"]
 
 
-def test_a_model_is_trained_on_features_if_a_term_reads_them():
+def test_a_model_is_trained_on_features_if_a_term_or_the_critic_reads_them():
     config = Config()
-
-    class With:
-        """A configuration with settings that others may lack."""
-
-        def __init__(self, **loss):
-            self.loss, self.model = type("Loss", (), loss), config.model
-
     assert trained_extractors(config) == frozenset()
-    assert trained_extractors(With(perceptual_weight=0.2)) == {"efficientnet_lite0"}
-    assert trained_extractors(With(perceptual_weight=0.0)) == frozenset()
+    perceptual = {"loss.perceptual_weight": 0.2}
+    assert trained_extractors(config.updated(perceptual)) == {"efficientnet_lite0"}
+    projected = config.updated({"model.critic_network": "projected"})
+    assert trained_extractors(projected) == {"efficientnet_lite0"}
+    without = dataclasses.replace(projected, model=dataclasses.replace(projected.model, critic=False))
+    assert trained_extractors(without) == frozenset()
 
 
 def test_older_evaluations_have_one_extractor():

@@ -37,7 +37,7 @@ def test_without_an_evaluation(run):
     assert "Run a<b>&c" in reader.text
     assert all(name in reader.text for name in ("Reconstructions", "Variants", "Transitions", "Curves"))
     assert "Samplers compared" not in reader.text
-    assert "principal axes of q(z) of 25 held-out images" in reader.text and "(sampler prior)" in reader.text
+    assert "principal axes of q(z) of 25 held-out images" in reader.text and "new images: from N(0, I)." in reader.text
 
 
 def test_with_an_evaluation_everything_is_inside(run, tmp_path):
@@ -53,7 +53,8 @@ def test_with_an_evaluation_everything_is_inside(run, tmp_path):
     # Axes and new images are those of the samplers that the evaluation fitted.
     assert "principal axes of q(z) of the training images" in reader.text
     best = min(("prior", "gaussian"), key=lambda name: run.evaluation()["samplers"][name]["frechet"]["value"])
-    assert f"new images (sampler {best})" in reader.text
+    drawn = {"prior": "N(0, I)", "gaussian": "the sampler gaussian, below them from N(0, I)"}[best]
+    assert f"new images: from {drawn}." in reader.text
     assert "Real images: 25 held-out images against" in reader.text
 
 
