@@ -1,7 +1,7 @@
 """Where the time of a training step goes on PyTorch: convolutions, other operations, Python.
 
   python -m benchmarks.profile
-  python -m benchmarks.profile --presets celeba64-light,celeba64 --model gamix --steps 20 --out profile.json
+  python -m benchmarks.profile --presets gamix,celeba64 --model gamix --steps 20 --out profile.json
 
 `fit` trains a recipe's model on one batch of drawn faces. Each operation is timed where PyTorch dispatches it, on a CPU
 from beginning to end (PyTorch's own profiler slows operations with large maps). The whole step is timed without
@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--presets", metavar="NAME,...", type=name_list, default=("celeba64-light",), help="default: celeba64-light")
+    add("--presets", metavar="NAME,...", type=name_list, default=("gamix",), help="default: gamix")
     add("--model", choices=("vae", "gamix"), default="vae", help="default: vae")
     add("--steps", metavar="N", type=whole_number(1), default=20, help="default: 20")
     add("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="change settings of the recipes")

@@ -1,6 +1,6 @@
 """Images per second of whole training steps, compared with loops written by hand, pythae, and the arithmetic peak.
 
-  python -m benchmarks.step --presets celeba64-light,celeba64,paper-256 --seconds 60 --out step.json
+  python -m benchmarks.step --presets gamix,celeba64,paper-256 --seconds 60 --out step.json
   python -m benchmarks.step --presets paper-256 --set data.image_size=64 --batch 10 --seconds 0 --losses 50
 
 Each backend has a process of its own, in which these loops take turns for several rounds: `fit` of the recipe's model;
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--presets", metavar="NAME,...", type=name_list, default=("celeba64-light",), help="default: celeba64-light")
+    add("--presets", metavar="NAME,...", type=name_list, default=("gamix",), help="default: gamix")
     add("--backends", metavar="NAME,...", type=name_list, default=BACKENDS, help="default: all three")
     precisions = ("float32", "mixed_bfloat16")
     add("--precisions", metavar="NAME,...", type=name_list, default=precisions, help=f"default: {','.join(precisions)}")

@@ -95,7 +95,7 @@ def test_fit_is_timed_from_its_first_step_to_its_last(monkeypatch):
 @pytest.mark.slow
 def test_there_is_a_row_for_each_loop():
     task = {"set": SMALL, "precisions": ["float32"], "jit": loops.JITS[backend()][0], "seconds": 0.1}
-    rows = loops.measure("faces-quick", task)
+    rows = loops.measure("gamix", task)
     found = {row["loop"]: row for row in rows}
     assert {"by hand", "fit", "VAE, fit"} <= set(found)
     assert found["fit"]["of_raw"] > 0
@@ -106,7 +106,7 @@ def test_there_is_a_row_for_each_loop():
 
 @pytest.mark.slow
 def test_losses_of_bfloat16_are_near_those_of_float32():
-    (row,) = loops.compare_losses("faces-quick", {**SMALL}, ["mixed_bfloat16"], 3)
+    (row,) = loops.compare_losses("gamix", {**SMALL}, ["mixed_bfloat16"], 3)
     assert row["steps"] == 3
     assert 0.0 < row["worst"] < 0.05
 
@@ -135,7 +135,7 @@ def test_without_seconds_only_losses_are_compared(tmp_path, monkeypatch):
     compared = {"worst": 0.01}
     monkeypatch.setattr(loops, "compare_losses", lambda preset, changes, precisions, steps: [compared])
     monkeypatch.setattr(loops, "measure", lambda preset, task: pytest.fail("timed"))
-    task = {"presets": ["faces-quick"], "precisions": ["float32", "mixed_bfloat16"], "seconds": 0, "losses": 2}
+    task = {"presets": ["gamix"], "precisions": ["float32", "mixed_bfloat16"], "seconds": 0, "losses": 2}
     task |= {"set": {}, "seed": 0, "out": str(tmp_path / "answer.json")}
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(task)))
     loops.main()
