@@ -18,13 +18,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-PRESET = "faces-quick"
+PRESET = "gamix"
 SETTINGS = (
     "data.count=8000",
+    "model.critic_width=16",
+    "loss.mae_weight=40000",
+    "loss.adversarial_weight=60",
+    "loss.adversarial_start=0.6",
+    "loss.adversarial_ramp=0.2",
     "training.epochs=12",
     "training.batch_size=32",
     "training.ema_decay=0.998",
-    "loss.adversarial_weight=60",
 )
 SHOWN = 24
 
