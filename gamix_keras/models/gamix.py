@@ -54,6 +54,7 @@ class GAMIXVAE(AdversarialVAE):
             decoder and a critic as for R1, and costs two more passes of that one layer.
         adaptive_every: 1, or k > 1: the ratio is taken at every k-th step alone, r <- 0.8 r + 0.2 ratio (the first as
             it is), and that average stands in for it in between. It is state of the model, so resuming is exact.
+            Validation takes the average too; with 1 it takes each batch's own ratio, and depends on the batches.
         adversarial_samples: Share of the batch, >= 0, of further fakes: decodings of draws from a Gaussian with the
             running mean and covariance of q(z), see `AggregateDraws` (Larsen et al. 2016, who draw from the prior).
             The critic judges them as it does reconstructions, and the decoder, though not the encoder, answers for
