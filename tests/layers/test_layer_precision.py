@@ -74,10 +74,10 @@ def _gradients(model, x, cotangent):
     return tape.gradient(loss, [v.value for v in variables])
 
 
-@pytest.mark.parametrize(("policy", "scale"), [("mixed_bfloat16", 1.0), ("mixed_float16", 2.0**-10)])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
-def test_gradients_in_short_types_are_those_of_float32(make, shape, policy, scale):
-    """A float16 gradient is the scaled one of a loss whose own is far too small for the type."""
+def test_gradients_in_short_types_are_those_of_float32(make, shape, policy):
+    """Every sum is rounded once, at its end; a bias summed in bfloat16 would stop at 256 ones."""
     rng = np.random.default_rng(0)
     models = [keras.Sequential([keras.Input(shape[1:]), *make(d)]) for d in ("float32", policy)]
     for variables in zip(*(model.trainable_variables for model in models), strict=True):
