@@ -67,11 +67,13 @@ def test_the_penalty_is_on_the_slope_of_all_logits_through_the_frozen_network():
 
 def test_an_idle_critic_costs_nothing_and_moves_nothing():
     model = compiled(gamix(judge=projected(), **EVERYTHING, critic_weight=0.0), run_eagerly=True, jit_compile=False)
-    model.critic.see = lambda images: pytest.fail("the frozen network was asked")
+    # JAX traces what it does not run, so whatever came of the frozen network shows.
+    model.critic.see = lambda x: [ops.full((ops.shape(x)[0], *each), np.nan) for each in model.critic.map_shapes]
     before = [numpy(v).copy() for v in model.critic.variables]
     logs = model.fit(X, validation_data=(X,), **FIT).history
     for old, new in zip(before, model.critic.variables, strict=True):  # the constraint rounds its kernels
         np.testing.assert_allclose(numpy(new), old, rtol=1e-5)
+    assert np.isfinite([value for values in logs.values() for value in values]).all()
     assert logs["adversarial"] == logs["critic"] == logs["val_critic"] == [0.0]
     assert number(model.phase_steps("critic")[0]) == 0 and number(model.balance.steps) == 0
 
