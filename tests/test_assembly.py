@@ -159,6 +159,13 @@ def test_the_perceptual_term_sets_in_late_on_every_model():
     assert [schedule(step) for step in (4, 5)] == [0.0, 80.0]
 
 
+@pytest.mark.backend_free
+def test_the_encoder_is_frozen_after_steps_or_a_share_of_them():
+    assert "EncoderFreeze" not in callbacks()
+    for given, steps in ((7.0, 7), (0.5, 150), (0.0001, 1)):
+        assert callbacks(training__freeze_encoder=given)["EncoderFreeze"].steps == steps
+
+
 def test_a_perceptual_term_is_given_and_taken_away():
     values = {"loss__perceptual_weight": 80.0, "loss__perceptual_layers": "stage2,stem"}
     model = assembly.build_model(tiny(**values))

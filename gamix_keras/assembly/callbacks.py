@@ -13,6 +13,7 @@ from gamix_keras.assembly.sources import Data
 from gamix_keras.callbacks import (
     CollapseMonitor,
     EMAWeights,
+    EncoderFreeze,
     NumericGuard,
     SampleGrid,
     Schedule,
@@ -49,6 +50,7 @@ def build_callbacks(config: Config, data: Data, folder: Path | None, begun: int 
         *_warmup(config, data.steps),
         *_late_critic(config, data.steps),
         *_late_perceptual(config, data.steps),
+        *_freezing(config, data.steps),
         *average,
         *_monitor(config, data.steps),
         pictures,
@@ -137,6 +139,11 @@ def _late_perceptual(config: Config, steps: int) -> list[WeightSchedule]:
     if not loss.perceptual_weight or not (delay or length):
         return []
     return [WeightSchedule("perceptual", Schedule(loss.perceptual_weight, length, delay=delay))]
+
+
+def _freezing(config: Config, steps: int) -> list[EncoderFreeze]:
+    after = round(config.in_steps(steps).training.freeze_encoder)
+    return [EncoderFreeze(after)] if after else []
 
 
 def _monitor(config: Config, steps: int) -> list[CollapseMonitor]:

@@ -2,6 +2,7 @@
 
 from gamix_keras.callbacks.collapse import CollapseMonitor
 from gamix_keras.callbacks.ema import EMAWeights
+from gamix_keras.callbacks.encoder_freeze import EncoderFreeze
 from gamix_keras.callbacks.guard import NumericGuard
 from gamix_keras.callbacks.history import EpochCheckpoint, EpochHistory, ResumedMetrics, StepCheckpoint
 from gamix_keras.callbacks.progress import TerminalProgress
@@ -13,6 +14,7 @@ from gamix_keras.callbacks.tensorboard import TensorBoard
 __all__ = [
     "CollapseMonitor",
     "EMAWeights",
+    "EncoderFreeze",
     "EpochCheckpoint",
     "EpochHistory",
     "NumericGuard",

@@ -171,6 +171,13 @@ class TrainingConfig:
         resumable=SCHEDULES[1:],
     )
     halve_every: int = setting(0, "epochs between two halvings of both step sizes; 0: none", low=0, high=1000000)
+    freeze_encoder: float = setting(
+        0.0,
+        "steps after which the decoder trains alone; below 1: share of the training; 0: never",
+        low=0,
+        share=1,
+        resumable=True,
+    )
     beta_1: float = setting(0.5, "first-moment decay of both Adams", low=0, below=1)
     critic_beta_1: float | None = setting(
         None, "first-moment decay of the critic's Adam; none: beta_1", low=0, below=1, needs=_CRITIC

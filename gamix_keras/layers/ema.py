@@ -101,6 +101,21 @@ class MovingAverage(keras.layers.Layer):
             for average, variable in zip(self.averages, variables, strict=True):
                 variable.assign(ops.copy(average))
 
+    def settle(self, variables: Sequence[keras.Variable], resting: Sequence[keras.Variable]) -> None:
+        """Assign their averages to those of the variables that will rest: from then on both stay the same, to the bit.
+
+        Before the first training step it does nothing: the average begins with the weights themselves.
+
+        Args:
+            variables: Variables that are averaged.
+            resting: Those of them that no later step moves.
+        """
+        ids = {id(variable) for variable in resting}
+        for average, variable in zip(self.averages, variables, strict=True) if self._has_begun() else ():
+            if id(variable) in ids:
+                variable.assign(ops.copy(average))
+                average.assign(ops.cast(variable, "float32"))
+
     def _has_begun(self) -> bool:
         return float(ops.convert_to_numpy(self.steps)) > 0
 

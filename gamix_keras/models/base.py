@@ -56,6 +56,7 @@ class ImageVAE(PerceptualTerm, PhasedModel):
     Attributes:
         term_weights: The weights of the terms by name; schedules and other callbacks may assign them.
         perceptual: The perceptual loss, or None.
+        encoder_rests: Whether `freeze_encoder` was called.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class ImageVAE(PerceptualTerm, PhasedModel):
         self.sampler = GaussianSampling(self.seed, name="sampler")
         self.log_scale = LearnedLogScale(name="log_scale") if likelihood.scale == "learned" else None
         self.average_distance = AverageDistance(name="average_distance") if likelihood.scale == "optimal" else None
+        self.encoder_rests = False
         self.ema_decay, self.ema_start = ema_decay, ema_start
         self.ema = None if ema_decay is None else MovingAverage(ema_decay, ema_start, name="ema")
         self.kl = self.standard_kl = StandardKL()
@@ -156,6 +158,31 @@ class ImageVAE(PerceptualTerm, PhasedModel):
     def averaged_variables(self) -> list[keras.Variable]:
         """What `ema` averages: encoder, decoder and log-scale, moving statistics of their normalisations included."""
         return [v for part in (self.encoder, self.decoder, self.log_scale) if part is not None for v in part.weights]
+
+    def freeze_encoder(self) -> None:
+        """Leave the encoder as it is from now on, to the bit: only the decoder, its scale and a critic train on.
+
+        The posteriors of an image stay the same, so a sampler that was fitted to them stays valid. The encoder runs as
+        at inference: its normalisation takes moving statistics and moves none, its dropout is off. If averaged weights
+        are kept, it takes its averages first, so that both remain one encoder. The terms of the latents are constants
+        of its posteriors.
+
+        A step then has no pass back through the encoder; the train function is compiled anew. No file says so: after
+        loading, call it again, or train with `EncoderFreeze`. In the midst of a fit on JAX, `jax_state_sync()` comes
+        first.
+        """
+        if self.encoder_rests:
+            return
+        if self.ema is not None:
+            self.ema.settle(self.averaged_variables, self.encoder.weights)
+        self.encoder_rests = True
+        if self.train_function is not None:
+            self.make_train_function(force=True)
+
+    @property
+    def resting_variables(self) -> list[keras.Variable]:
+        """Those of the encoder, once it is frozen."""
+        return self.encoder.trainable_variables if self.encoder_rests else []
 
     def after_step(self) -> None:
         """Move the average of the weights, if one is kept."""
@@ -260,8 +287,10 @@ class ImageVAE(PerceptualTerm, PhasedModel):
         Outside training the noise of z depends only on an image's place in the pass, see `pass_noise`: every evaluation
         sees the same, whatever its batches, its devices and the backend.
         """
-        mean, log_var = self.encoder(batch.images, training=training)
+        mean, log_var = self.encoder(batch.images, training=training and not self.encoder_rests)
         mean, log_var = ops.cast(mean, "float32"), gaussian.clip_log_var(log_var)
+        if self.encoder_rests:
+            mean, log_var = ops.stop_gradient(mean), ops.stop_gradient(log_var)
         if training:
             return mean, log_var, self.sampler(mean, log_var, training=True)
         return mean, log_var, mean + ops.exp(0.5 * log_var) * pass_noise(batch.start, ops.shape(mean))

@@ -10,6 +10,7 @@ import keras
 
 from gamix_keras.training.batch import Batch
 from gamix_keras.training.guard import Health, Update, total_of
+from gamix_keras.training.optimizer import known_variables
 from gamix_keras.training.phase import Phase
 
 State = tuple[list[Any], ...]
@@ -106,9 +107,15 @@ class JaxSteps:
     def apply(self, updates: list[Update], batch: Batch, store: "_Store") -> None:
         """Move the weights, and whatever follows them, in the store; see `InPlaceSteps.apply`."""
         for phase, _, gradients in updates:
-            slots = phase.optimizer.variables
-            moved = phase.optimizer.stateless_apply(store.of(slots), gradients, store.of(phase.variables))
-            store.write([*phase.variables, *slots], [*moved[0], *moved[1]])
+            slots, known = phase.optimizer.variables, known_variables(phase.optimizer)
+            gradients = dict(zip(map(id, phase.variables), gradients, strict=True))
+            # Resting variables, which the optimizer must be given too, stay as they are.
+            resting = [variable for variable in known if id(variable) not in gradients]
+            values = store.of(resting)
+            gradients |= {id(v): jax.numpy.zeros_like(value) for v, value in zip(resting, values, strict=True)}
+            given = [gradients[id(variable)] for variable in known]
+            moved = phase.optimizer.stateless_apply(store.of(slots), given, store.of(known))
+            store.write([*known, *slots, *resting], [*moved[0], *moved[1], *values])
         with store.scope() as scope:
             for phase, terms, _ in updates:
                 self.track(phase, terms, batch)

@@ -72,8 +72,16 @@ class PhasedModel(_backend_steps(), keras.Model):
 
     def compiled_phases(self) -> list[Phase]:
         """Return the phases with the variables that were trainable at `compile`: as in Keras, freezing waits for it."""
-        known = self._compiled_variables
-        return [phase._replace(variables=known.get(phase.name, phase.variables)) for phase in self.phases()]
+        known, resting = self._compiled_variables, {id(variable) for variable in self.resting_variables}
+        compiled = [phase._replace(variables=known.get(phase.name, phase.variables)) for phase in self.phases()]
+        if not resting:
+            return compiled
+        return [each._replace(variables=[v for v in each.variables if id(v) not in resting]) for each in compiled]
+
+    @property
+    def resting_variables(self) -> list[keras.Variable]:
+        """What no step moves although it was trainable at `compile`, see `freeze_encoder` of a VAE."""
+        return []
 
     def phase_optimizer(self, name: str) -> keras.optimizers.Optimizer:
         """Return the optimizer of a phase: a member of the composite, or the only one there is."""

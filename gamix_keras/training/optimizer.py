@@ -7,6 +7,11 @@ import keras
 from keras import ops
 
 
+def known_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the variables that an optimizer, in a loss-scale wrapper or not, was built for."""
+    return getattr(optimizer, "inner_optimizer", optimizer)._trainable_variables
+
+
 @keras.saving.register_keras_serializable("gamix_keras")
 class PhaseOptimizer(keras.optimizers.Optimizer):
     """One optimizer per phase, by the phase's name, behind the interface of one Keras optimizer.
@@ -97,7 +102,7 @@ class PhaseOptimizer(keras.optimizers.Optimizer):
     def finalize_variable_values(self, var_list: Any) -> None:
         """Let each member finish its own variables at the end of `fit`."""
         for member in self._members.values():
-            member.finalize_variable_values(getattr(member, "inner_optimizer", member)._trainable_variables)
+            member.finalize_variable_values(known_variables(member))
 
     def get_config(self) -> dict[str, Any]:
         """Return the members in a list: a dict's keys come back sorted from a saved file."""
