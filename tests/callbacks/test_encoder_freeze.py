@@ -52,7 +52,7 @@ def test_weights_statistics_and_averages_rest_from_the_step_on_and_the_rest_move
     model.guard_steps()
     fit = {"batch_size": 8, "shuffle": False, "verbose": 0, "validation_data": (X,)}
     model.fit(X, epochs=3, callbacks=[EncoderFreeze(4), EMAWeights(), watch], **fit)
-    moved = [not any(same(*pair)) for pair in zip(watch.encoders[:3], watch.encoders[1:4], strict=True)]
+    moved = [not all(same(*pair)) for pair in zip(watch.encoders[:3], watch.encoders[1:4], strict=True)]
     assert all(moved)
     # From the first step after it on: the encoder is its average, and stays it.
     for encoder, average in zip(watch.encoders[4:], watch.averages[4:], strict=True):
