@@ -114,7 +114,8 @@ class MovingAverage(keras.layers.Layer):
         for average, variable in zip(self.averages, variables, strict=True) if self._has_begun() else ():
             if id(variable) in ids:
                 variable.assign(ops.copy(average))
-                average.assign(ops.cast(variable, "float32"))
+                # A copy: on JAX two variables must not share a buffer that the next step donates.
+                average.assign(ops.copy(ops.cast(variable, "float32")))
 
     def _has_begun(self) -> bool:
         return float(ops.convert_to_numpy(self.steps)) > 0
