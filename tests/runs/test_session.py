@@ -35,8 +35,7 @@ def whole(tmp_path_factory):
 
 def test_an_old_run_is_sharpened_and_a_term_is_taken_out_again(whole, tmp_path):
     shutil.copytree(whole.path, tmp_path / "run")
-    values = {"training.epochs": 4, "training.schedule": "constant", "loss.perceptual_weight": 50.0}
-    values |= {"loss.perceptual_layers": "stem"}
+    values = {"training.epochs": 4, "loss.perceptual_weight": 50.0, "loss.perceptual_layers": "stem"}
     sharpened = session.train(Run.open(tmp_path / "run").changed(values), verbose=0).row
     assert sharpened["perceptual"] > 0.0 and sharpened["val_perceptual"] > 0.0 and sharpened["epoch"] == 4
     plain = {"training.epochs": 5, "loss.perceptual_weight": 0.0}
