@@ -61,6 +61,8 @@ def licence(package: metadata.Distribution) -> str:
     expression, text = about.get("License-Expression"), (about.get("License") or "").strip()
     if expression:
         return expression
+    if text.upper() == "UNKNOWN":
+        text = ""
     if text and "\n" not in text and len(text) < 60:
         return text
     classifiers = [line.split(" :: ")[-1] for line in about.get_all("Classifier", []) if line.startswith("License ::")]
