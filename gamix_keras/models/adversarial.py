@@ -8,17 +8,19 @@ from keras import ops
 
 from gamix_keras.config.catalogue import AUGMENTATIONS
 from gamix_keras.layers import AggregateDraws, DifferentiableAugmentation, RunningBalance
-from gamix_keras.losses import AdversarialLoss, gradient_ratio, slope_penalty
-from gamix_keras.models.base import ImageVAE, Tensor
+from gamix_keras.losses import AdversarialLoss, gradient_ratio
+from gamix_keras.models.base import Tensor
+from gamix_keras.models.critic_phase import CriticPhase
 from gamix_keras.models.fakes import Decoded, Fakes, with_draws
 from gamix_keras.models.judge import Judge, Verdict, is_projected
 from gamix_keras.models.last_layer import LastLayer
 from gamix_keras.models.networks import functional
+from gamix_keras.models.shared_maps import Maps
 from gamix_keras.models.term_weights import checked_weight
-from gamix_keras.training import Batch, Phase, Terms
+from gamix_keras.training import Batch, Terms
 
 
-class AdversarialVAE(ImageVAE):
+class AdversarialVAE(CriticPhase):
     """Interface of the image VAEs that may have a critic; see `GAMIXVAE` for the arguments.
 
     The critic's phase trains it on the very images that the first phase had it judge. A `ProjectedCritic` whose weight,
@@ -98,47 +100,29 @@ class AdversarialVAE(ImageVAE):
     def _adapts(self) -> bool:
         return self._has_critic and self.adaptive_weight
 
+    def first_maps(self, batch: Batch, output: Tensor, training: bool) -> list[Maps] | None:
+        """Return what perceptual term and critic share of targets and reconstructions, None if they share nothing."""
+        shared = None if self.judge is None else self.judge.shared
+        if shared is None:
+            return None
+        images = (batch.targets, ops.cast(self.likelihood.location(output), "float32"))
+        both = lambda: [shared.first(part) for part in images]  # noqa: E731
+        if not training:
+            return both()
+        wanted = ops.logical_or(self._has_perceptual_weight, self.judge.is_active)
+        return ops.cond(wanted, both, lambda: [shared.blank(batch.size)] * 2)
+
     @property
-    def phase_names(self) -> tuple[str, ...]:
-        """`autoencoder`, and `critic` if there is one."""
-        return ("autoencoder", "critic") if self._has_critic else ("autoencoder",)
+    def _has_perceptual_weight(self) -> Tensor:
+        return ops.convert_to_tensor(self.term_weights["perceptual"]) > 0.0
 
-    def phases(self) -> list[Phase]:
-        """Return the autoencoder's phase, then the critic's."""
-        optimizer = self.phase_optimizer("autoencoder")
-        phases = [Phase("autoencoder", self.autoencoder_losses, self.autoencoder_variables, optimizer)]
-        if self.critic is not None:
-            optimizer = self.phase_optimizer("critic")
-            phases.append(Phase("critic", self.critic_losses, self.critic.trainable_variables, optimizer))
-        return phases
-
-    def autoencoder_losses(self, batch: Batch, training: bool, carry: dict) -> tuple[dict, dict]:
-        """Return the terms of the first phase on a batch; what the critic judged goes on to its own phase."""
-        raise NotImplementedError
-
-    def make_train_function(self, force: bool = False) -> None:
-        """Compile the train function; a frozen network is made before, outside what is compiled."""
-        self._make_frozen()
-        super().make_train_function(force)
-
-    def make_test_function(self, force: bool = False) -> None:
-        """Compile the test function; a frozen network is made before, outside what is compiled."""
-        self._make_frozen()
-        super().make_test_function(force)
-
-    def _make_frozen(self) -> None:
-        if self.judge is not None and self.judge.projects:
-            self.critic.frozen()
-
-    def after_step(self) -> None:
-        """Move the average of the weights; a step of an idle critic does not count for its optimizer.
-
-        Otherwise Adam would take the moments of its first gradients for averages over many, and step ten times as far.
-        """
-        super().after_step()
-        if self.judge is not None and self.judge.projects:
-            steps, _ = self.phase_steps("critic")
-            steps.assign(steps - ops.cast(ops.logical_not(self.judge.is_active), steps.dtype))
+    def shared_perceptual(self, batch: Batch, first: list[Maps] | None, training: bool) -> Tensor | None:
+        """Return the perceptual term of shared maps, None if there are none."""
+        if first is None:
+            return None
+        each = self.perceptual.distance(*map(self.judge.shared.compared, first))
+        term = ops.mean(each if batch.weights is None else each * batch.weights)
+        return ops.where(self._has_perceptual_weight, term, 0.0) if training else term
 
     def decoded(self, z: Tensor, training: bool) -> Decoded:
         """Return what the decoder makes of latents (B, D)."""
@@ -148,7 +132,13 @@ class AdversarialVAE(ImageVAE):
         return Decoded(output, features)
 
     def adversarial_terms(
-        self, batch: Batch, posterior: tuple[Tensor, Tensor, Tensor], decoded: Decoded, training: bool, carry: dict
+        self,
+        batch: Batch,
+        posterior: tuple[Tensor, Tensor, Tensor],
+        decoded: Decoded,
+        training: bool,
+        carry: dict,
+        first: list[Maps] | None = None,
     ) -> tuple[Terms, dict]:
         """Return the generator's terms, and what goes on to the critic's phase.
 
@@ -158,6 +148,7 @@ class AdversarialVAE(ImageVAE):
             decoded: What the decoder made of z.
             training: Whether this is a training step: validation judges reconstructions alone, as they are.
             carry: What goes on so far.
+            first: See `first_maps`.
         """
         fakes = Fakes(decoded, batch.weights)
         if self.draws is not None and training:
@@ -165,18 +156,22 @@ class AdversarialVAE(ImageVAE):
             is_pure, decode = not self.decoder.non_trainable_variables, lambda z: self.decoded(z, training)
             fakes = with_draws(fakes, self.draws, self.adversarial_samples, decode, self.judge.is_active, is_pure)
         numbers = self.judge.numbers(ops.shape(fakes.decoded.output)[0], training)
-        verdict = self._verdict(fakes, numbers, training)
+        verdict = self._verdict(fakes, numbers, training, first)
         terms = {"adversarial": verdict.term}
         if self._adapts:
             terms["adaptive_weight"] = self._adaptive_weight(batch, decoded, fakes, numbers, verdict, training)
         seen = [ops.stop_gradient(part) for part in verdict.seen]
-        return terms, {**carry, "fake": seen, "fake_weights": fakes.weights}
+        real = None if first is None or self._penalty else first[0]
+        return terms, {**carry, "fake": seen, "fake_weights": fakes.weights, "real": real}
 
-    def _verdict(self, fakes: Fakes, numbers: Tensor | None, training: bool) -> Verdict:
+    def _verdict(
+        self, fakes: Fakes, numbers: Tensor | None, training: bool, first: list[Maps] | None = None
+    ) -> Verdict:
         output = fakes.decoded.output
         nothing = lambda: (ops.zeros(()), self.judge.blank(ops.shape(output)[0]))  # noqa: E731
         if not self._adapts or self.balance is not None:
-            judged = lambda: self._judged(output, fakes, numbers, training)[1][:2]  # noqa: E731
+            known = None if first is None else first[1]
+            judged = lambda: self._judged(output, fakes, numbers, training, known)[1][:2]  # noqa: E731
             return Verdict(*self.judge.if_active(judged, nothing))
         # The critic is walked back once: its gradient by the output serves the ratio, and then the term itself.
         fixed = ops.stop_gradient(output)
@@ -186,10 +181,10 @@ class AdversarialVAE(ImageVAE):
         return Verdict(term + ops.sum(slope * (output - fixed)), seen, slope)
 
     def _judged(
-        self, output: Tensor, fakes: Fakes, numbers: Tensor | None, training: bool
+        self, output: Tensor, fakes: Fakes, numbers: Tensor | None, training: bool, first: Maps | None = None
     ) -> tuple[Tensor, tuple[Tensor, list[Tensor], Tensor]]:
         location, loss = self.likelihood.location, self.generator_loss
-        return self.judge.verdict(output, location, loss, fakes.weights, numbers, training)
+        return self.judge.verdict(output, location, loss, fakes.weights, numbers, training, first)
 
     def _slope(self, fakes: Fakes, numbers: Tensor | None, training: bool) -> tuple[Tensor, list[Tensor], Tensor]:
         """Return the term, what was seen, and the term's gradient by the decoder's output; all without a gradient."""
@@ -228,54 +223,8 @@ class AdversarialVAE(ImageVAE):
         anew = lambda: ratio(self._slope(fakes, numbers, training)[2])  # noqa: E731
         return self.balance.update(anew, self.judge.is_active)
 
-    def critic_losses(self, batch: Batch, training: bool, carry: dict) -> tuple[dict, dict]:
-        """Return the terms of the critic on targets and fakes in one pass."""
-        numbers = self.judge.numbers(batch.size, training)
-        found = self.judge.if_active(
-            lambda: self._critic_terms(batch, numbers, training, carry),
-            lambda: dict.fromkeys(("critic_real", "critic_fake", *self._penalty), self.judge.nothing()),
-        )
-        # JAX sorts what a branch returns.
-        terms = {name: found[name] for name in (*self.extra_terms, *self.optional_terms) if name in found}
-        loss = terms["critic_real"] + terms["critic_fake"]
-        for name in self._penalty:
-            loss = loss + self.term_weights[name] * terms[name]
-        loss = self.term_weights["critic"] * loss + terms.get("critic_regularisation", 0.0)
-        return {**terms, "loss": loss}, carry
-
-    @property
-    def _penalty(self) -> tuple[str, ...]:
-        return ("critic_r1",) if self._has_critic and self.r1_weight else ()
-
-    def _critic_terms(self, batch: Batch, numbers: Tensor | None, training: bool, carry: dict) -> Terms:
-        count = batch.size
-
-        def judged(x: Tensor) -> tuple[Tensor, tuple[list[Tensor], Tensor | None]]:
-            pairs = zip(self.judge.see(x, numbers), carry["fake"], strict=True)
-            logits = self.judge.logits([ops.concatenate(pair, axis=0) for pair in pairs], training)
-            return sum(ops.sum(part[:count]) for part in logits), (logits, self.added_losses(self.critic))
-
-        if self._penalty:
-            slope, (logits, added) = self.input_gradient(judged, batch.targets, again=True)
-        else:
-            _, (logits, added) = judged(batch.targets)
-        real, fake = [part[:count] for part in logits], [part[count:] for part in logits]
-        terms = {
-            "critic_real": self.critic_loss.of_maps(real, 1.0, batch.weights),
-            "critic_fake": self.critic_loss.of_maps(fake, 0.0, carry["fake_weights"]),
-        }
-        if self._penalty:
-            patches = sum(part.shape[1] * part.shape[2] for part in logits)
-            terms["critic_r1"] = slope_penalty(_scaled(slope, batch.weights), patches)
-        return terms if added is None else {**terms, "critic_regularisation": added}
-
     def get_config(self) -> dict[str, Any]:
         """Return the critic, serialised, and what it is used for."""
         critic = None if self.critic is None else keras.saving.serialize_keras_object(self.critic)
         names = ("adversarial", "r1_weight", "adaptive_weight", "adaptive_every", "adversarial_samples", "augment")
         return {**super().get_config(), "critic": critic, **{name: getattr(self, name) for name in names}}
-
-
-def _scaled(slope: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the slope by the root of the weights: the penalty is a mean of its squares."""
-    return slope if weights is None else slope * ops.sqrt(weights)[:, None, None, None]

@@ -316,9 +316,16 @@ class ImageVAE(PerceptualTerm, PhasedModel):
         return self.likelihood(images, output, sample_weight=weights)
 
     def common_terms(
-        self, batch: Batch, posterior: tuple[Tensor, Tensor, Tensor], training: bool, output: Tensor | None = None
+        self,
+        batch: Batch,
+        posterior: tuple[Tensor, Tensor, Tensor],
+        training: bool,
+        output: Tensor | None = None,
+        perceptual: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return the terms that every VAE logs, and the decoder's output from z, unless it is given.
+
+        So may be the perceptual term, if there is one.
 
         `psnr` is of what training sees (a sample's reconstruction); in validation it is of the posterior mean's.
         """
@@ -340,7 +347,8 @@ class ImageVAE(PerceptualTerm, PhasedModel):
         if added is not None:
             terms["regularisation"] = added
         if self.perceptual is not None:
-            terms["perceptual"] = self.perceptual_term(batch, output, training)
+            given = perceptual is not None
+            terms["perceptual"] = perceptual if given else self.perceptual_term(batch, output, training)
         if self.pass_statistics is not None and not training:
             terms[self.pass_statistics] = (mean, log_var, *batch.pair_weights)
         return terms, output

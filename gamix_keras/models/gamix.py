@@ -144,11 +144,13 @@ class GAMIXVAE(AdversarialVAE):
         """Return the terms of the GAMIX objective on a batch; the reconstruction goes on to the critic."""
         mean, log_var, z = posterior = self.posterior(batch, training)
         decoded = self.decoded(z, training)
-        terms, _ = self.common_terms(batch, posterior, training, decoded.output)
+        first = self.first_maps(batch, decoded.output, training)
+        perceptual = self.shared_perceptual(batch, first, training)
+        terms, _ = self.common_terms(batch, posterior, training, decoded.output, perceptual)
         terms["global"] = self._global_term(batch, posterior, training)
         terms["variance"] = self.variance_loss(mean, log_var, sample_weight=batch.weights)
         if self.critic is not None:
-            judged, carry = self.adversarial_terms(batch, posterior, decoded, training, carry)
+            judged, carry = self.adversarial_terms(batch, posterior, decoded, training, carry, first)
             terms |= judged
         terms["loss"] = self.objective(terms)
         return terms, carry

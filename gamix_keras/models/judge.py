@@ -8,6 +8,7 @@ from keras import ops
 
 from gamix_keras.layers import DifferentiableAugmentation
 from gamix_keras.losses import AdversarialLoss
+from gamix_keras.models.shared_maps import Maps, SharedMaps
 from gamix_keras.networks import ProjectedCritic
 
 Tensor = Any
@@ -44,6 +45,7 @@ class Judge:
     ) -> None:
         self.critic, self.augmentation, self.weight = critic, augmentation, weight
         self.projects = is_projected(critic)
+        self.shared: SharedMaps | None = None
 
     @property
     def is_active(self) -> Tensor | bool:
@@ -64,6 +66,12 @@ class Judge:
             images = self.augmentation(images, numbers)
         return self.critic.see(images) if self.projects else [images]
 
+    def _see_on(self, first: Maps, images: Tensor) -> list[Tensor]:
+        known = self.shared.judged(first)
+        count = ops.shape(known[0])[0]
+        further = self.see(images[count:])
+        return [ops.concatenate(pair, axis=0) for pair in zip(known, further, strict=True)]
+
     def logits(self, seen: list[Tensor], training: bool) -> list[Tensor]:
         """Return the maps of logits, each (B, h, w, 1)."""
         judged = self.critic.judge(seen, training) if self.projects else self.critic(seen[0], training=training)
@@ -77,6 +85,7 @@ class Judge:
         weights: Tensor | None,
         numbers: Tensor | None,
         training: bool,
+        first: Maps | None = None,
     ) -> tuple[Tensor, tuple[Tensor, list[Tensor], Tensor]]:
         """Return the sum of the generator's term over patches, and (term, what was seen, number of patches).
 
@@ -87,8 +96,10 @@ class Judge:
             weights: None, or the weight of each image.
             numbers: See `see`.
             training: Whether this is a training step.
+            first: None, or the maps of the first outputs that are known already, see `SharedMaps`.
         """
-        seen = self.see(location(output), numbers)
+        images = location(output)
+        seen = self.see(images, numbers) if first is None else self._see_on(first, images)
         logits = self.logits(seen, training)
         term = loss.of_maps(logits, 1.0, weights)
         patches = sum(ops.sum(ops.ones_like(part)) for part in logits)
