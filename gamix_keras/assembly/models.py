@@ -8,6 +8,7 @@ from gamix_keras import losses, models
 from gamix_keras.assembly.networks import build_critic, build_decoder, build_encoder
 from gamix_keras.config import Config
 from gamix_keras.config.catalogue import LIKELIHOODS, OBJECTIVES
+from gamix_keras.metrics.efficientnet_lite import weights_path
 from gamix_keras.models import SecondStageVAE
 from gamix_keras.networks import SecondStageDecoder, SecondStageEncoder
 from gamix_keras.training.building import building
@@ -17,6 +18,8 @@ JIT = {"auto": "auto", "true": True, "false": False}
 
 def build_model(config: Config) -> keras.Model:
     """Build and compile the model of a configuration, with weights drawn from its seed."""
+    if config.has_critic and config.model.critic_network == "projected":
+        weights_path()  # raises now rather than at the first step
     keras.utils.set_random_seed(config.seed)
     with building():
         model = getattr(models, OBJECTIVES[config.model.name].model)(**_parts(config), **_terms(config))
