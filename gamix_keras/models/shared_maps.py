@@ -32,11 +32,11 @@ class SharedMaps:
         self._first_names = names[: names.index(self._boundary) + 1]
         network = feature_stages(names, image_shape)
         maps = dict(zip(names, network.outputs, strict=True))
-        self._first = keras.Model(network.inputs, [maps[name] for name in self._first_names])
+        self._first = keras.Model(network.inputs[0], [maps[name] for name in self._first_names])
         self._rest_names = [name for name in names if name not in self._first_names]
         deeper = [maps[name] for name in self._rest_names]
         self._rest = keras.Model(maps[self._boundary], deeper) if deeper else None
-        self.of_critic = keras.Model(network.inputs, [maps[name] for name in self._critic])
+        self.of_critic = keras.Model(network.inputs[0], [maps[name] for name in self._critic])
         self._shapes = [tuple(maps[name].shape[1:]) for name in self._first_names]
 
     def first(self, images: Tensor) -> Maps:
