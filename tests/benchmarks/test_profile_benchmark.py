@@ -56,8 +56,8 @@ def test_the_table_and_the_file(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(profile.environment, "prepare", lambda backend: None)
     profile.main(["--out", str(tmp_path / "x.json")])
     out = capsys.readouterr().out
-    assert "| celeba64-light | vae | convolutions | 6 | 0.667 |" in out
-    assert "| celeba64-light | vae | 1.5 |" in out
+    assert "| gamix | vae | convolutions | 6 | 0.667 |" in out
+    assert "| gamix | vae | 1.5 |" in out
     assert json.loads((tmp_path / "x.json").read_text())["bounds"][0]["bound"] == pytest.approx(1.5)
 
 

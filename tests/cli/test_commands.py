@@ -96,7 +96,7 @@ def test_walks_of_so_many_steps_start_from_the_mean_of_the_latents(cli, trained,
     assert (code, text.splitlines()[-1]) == (0, f"axis 0, axis 1, axis 2: {tmp_path}/walks.png")
     assert cli("traverse", run, "--steps", 2, "--out", tmp_path / "ends.png")[0] == 0
     (wide, high), ends = size(tmp_path / "walks.png"), size(tmp_path / "ends.png")
-    assert ends[1] == high and wide - ends[0] >= 5 * 128
+    assert ends[1] == high and wide - ends[0] > 4 * 128  # the note beneath may be wider than two tiles
 
 
 @pytest.mark.parametrize(
