@@ -127,14 +127,14 @@ def browser_times(explorer: "Explorer", values: Sequence[float]) -> list[float]:
 
     page = build_page(explorer, "Explore", np.zeros((0, *explorer.image_shape), "uint8"), next(iter(explorer.samplers)))
     with tempfile.TemporaryDirectory() as profile, sync_playwright() as driver:
-        address = server.launch(page)
+        served = server.launch(page)
         options = {"executable_path": browser, "args": ARGUMENTS}
         with driver.chromium.launch_persistent_context(profile, **options) as context:
             shown = context.pages[0]
-            shown.goto(address)
+            shown.goto(served.address)
             shown.locator(".large img").first.wait_for()
             times = [shown.evaluate(MOVE, float(value)) for value in _different(values)]
-        page.close(verbose=False)
+        served.close()
     return times
 
 

@@ -25,6 +25,21 @@ REACH = 3.0
 SAMPLES = 16
 
 
+MAX_TEMPERATURE, MAX_SEED = 2.0, 2**31 - 1
+FARTHEST = 1e6
+
+
+def number(name: str, value: object) -> float:
+    """Return a finite number that a browser sent, as a float.
+
+    Raises:
+        UserError: If it is anything else: text, nothing, infinity.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e300 < value < 1e300:
+        raise UserError(f"{name}: expected a number, got {str(value)[:40] or 'nothing'}")
+    return float(value)
+
+
 class Reconstruction(NamedTuple):
     """An image, its reconstruction, and the PSNR of the two in decibels."""
 
@@ -82,9 +97,12 @@ class Explorer:
         Raises:
             UserError: If a value is missing (an empty number box) or is not finite.
         """
-        deltas = np.array([np.nan if value is None else value for value in values], "float32")
-        if not np.isfinite(deltas).all():
-            raise UserError("slider: expected a number in every box, got none in one of them")
+        try:
+            deltas = np.array([number("slider", value) for value in values], "float32")
+        except UserError:
+            raise UserError("slider: expected a number in every box, got none in one of them") from None
+        if np.abs(deltas).max(initial=0.0) > FARTHEST:
+            raise UserError(f"slider: expected at most {FARTHEST:g} standard deviations, got {np.abs(deltas).max():g}")
         steps = (deltas * self.axes.std[: len(deltas)]) @ self.axes.axes[: len(deltas)]
         return self._image(start + steps)
 
@@ -94,7 +112,7 @@ class Explorer:
         Raises:
             UserError: If `path` is not in `latent_space.PATHS`, or `share` is not in [0, 1].
         """
-        if path not in latent_space.PATHS:
+        if not isinstance(path, str) or path not in latent_space.PATHS:
             raise UserError(f"path: expected one of {', '.join(latent_space.PATHS)}, got {path!r}")
         if share is None or not 0.0 <= share <= 1.0:
             raise UserError(f"share: expected a number from 0 to 1, got {share}")
@@ -106,10 +124,13 @@ class Explorer:
         Raises:
             UserError: If there is no such sampler, it cannot be fitted, or a number is out of its range.
         """
-        if sampler not in self.samplers:
+        if not isinstance(sampler, str) or sampler not in self.samplers:
             raise UserError(f"sampler: expected one of {', '.join(self.samplers)}, got {sampler!r}")
-        if temperature is None or seed is None or seed < 0:
-            raise UserError(f"temperature, seed: expected numbers of at least 0, got {temperature} and {seed}")
+        temperature, seed = number("temperature", temperature), number("seed", seed)
+        if not 0.0 <= temperature <= MAX_TEMPERATURE:
+            raise UserError(f"temperature: expected a number from 0 to {MAX_TEMPERATURE:g}, got {temperature:g}")
+        if not 0 <= seed <= MAX_SEED or seed != int(seed):
+            raise UserError(f"seed: expected a whole number from 0 to {MAX_SEED}, got {seed:.10g}")
         with self._turn:
             if sampler not in self._fitted:
                 self._fitted[sampler] = self.samplers[sampler]()

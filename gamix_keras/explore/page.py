@@ -12,14 +12,13 @@ import numpy as np
 
 from gamix_keras.config import UserError
 from gamix_keras.explore import figures
-from gamix_keras.explore.explorer import REACH, Explorer
+from gamix_keras.explore.explorer import MAX_SEED, MAX_TEMPERATURE, REACH, Explorer, number
 from gamix_keras.explore.picker import EVENT, Picker
 
 FOLLOWS = {**EVENT, "show_progress": "hidden", "queue": False}
 WAITS = {**EVENT, "show_progress": "minimal"}
 # Uploads are deleted after this time, and when the server ends.
 KEPT_SECONDS = 3600
-MAX_TEMPERATURE, MAX_SEED = 2.0, 2**31 - 1
 SAMPLERS = {
     "prior": "prior: N(0, I), nothing fitted",
     "gaussian": "gaussian: one Gaussian fitted to q(z)",
@@ -82,6 +81,7 @@ def _change(explorer: Explorer, held_out: np.ndarray) -> None:
             gr.Markdown("### Start from\nThe mean of q(z), or an image.")
             picker = Picker("image", explorer.read, held_out, explorer.encode, value=explorer.center)
             mean = gr.Button("Start from the mean of q(z)")
+    _unchecked(*sliders)
     gr.on([slider.input for slider in sliders], show, [picker.state, *sliders], shown, **FOLLOWS)
     again = {"fn": show, "inputs": [picker.state, *sliders], "outputs": shown, **FOLLOWS}
     reset.click(lambda: zeros, None, sliders, **FOLLOWS).then(**again)
@@ -117,6 +117,7 @@ def _between(explorer: Explorer, held_out: np.ndarray) -> None:
                     for first, letter in enumerate("AB")
                 ]
     states = [picker.state for picker in pickers]
+    _unchecked(share, path)
     shown.value = show(*(state.value for state in states), 50, "linear")
     gr.on([share.input, path.input], show, [*states, share, path], shown, **FOLLOWS)
     for picker in pickers:
@@ -127,7 +128,7 @@ def _walked(explorer: Explorer, first: np.ndarray | None, second: np.ndarray | N
     missing = [letter for letter, latent in (("A", first), ("B", second)) if latent is None]
     if missing:
         return figures.hint(f"Choose image {' and image '.join(missing)}.")
-    image = explorer.between(first, second, share / 100, path)
+    image = explorer.between(first, second, number("share", share) / 100, path)
     return figures.figure(image, f"{share:g} % of the way from A to B, {PATHS[path]}", "between.png")
 
 
@@ -142,18 +143,25 @@ def _sample(explorer: Explorer, first: str) -> None:
             sampler = gr.Radio(choices, value=first, label="Sampler")
             temperature = gr.Slider(0, MAX_TEMPERATURE, 1.0, step=0.05, label="Temperature", buttons=[])
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED)
+            _unchecked(sampler, temperature, seed)
             other = gr.Button("Draw others", variant="primary")
     controls = [sampler, temperature, seed]
     gr.on([temperature.input, seed.input], show, controls, shown, **FOLLOWS)
     sampler.input(show, controls, shown, **WAITS)
-    other.click(lambda seed: (int(seed or 0) + 1) % MAX_SEED, seed, seed, **FOLLOWS).then(
-        show, controls, shown, **FOLLOWS
-    )
+    other.click(_next, seed, seed, **FOLLOWS).then(show, controls, shown, **FOLLOWS)
+
+
+def _next(seed: object) -> int:
+    try:
+        return (int(number("seed", seed)) + 1) % MAX_SEED
+    except UserError:
+        return 0
 
 
 def _drawn(explorer: Explorer, sampler: str, temperature: float, seed: int) -> str:
+    temperature, seed = number("temperature", temperature), number("seed", seed)
     images = explorer.draw(sampler, temperature, seed)
-    caption = f"{len(images)} draws: {sampler}, temperature {temperature:g}, seed {seed}"
+    caption = f"{len(images)} draws: {sampler}, temperature {temperature:g}, seed {seed:.0f}"
     return figures.figure(figures.sheet(images), caption, "samples.png")
 
 
@@ -177,6 +185,15 @@ def _reconstructed(explorer: Explorer, image: np.ndarray | None) -> str:
         figures.figure(made.original, f"Original, {image.shape[1]} x {image.shape[0]} pixels"),
         figures.figure(made.image, f"Reconstruction, PSNR {made.psnr:.1f} dB", "reconstruction.png"),
     )
+
+
+def _unchecked(*components: gr.components.Component) -> None:
+    """Leave the check of what a browser sends to the explorer: what it refuses is a sentence on the page.
+
+    What Gradio refuses is a traceback on the console.
+    """
+    for component in components:
+        component.preprocess = lambda value: value
 
 
 def _safely(make: Callable[..., str]) -> Callable[..., str]:

@@ -1,6 +1,7 @@
 """The control to choose an image: upload one, or pick one that the model has not seen."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -45,7 +46,8 @@ class Picker:
         self.state, self._chosen = gr.State(value), gr.State(False)
         with gr.Column(min_width=260):
             self.preview = gr.HTML(preview, elem_classes="small")
-            self.upload = gr.UploadButton(f"Upload {name}", type="binary", file_types=["image"], size="md")
+            self.upload = gr.UploadButton(f"Upload {name}", file_types=["image"], size="md")
+            self.upload.preprocess = _taken_away
             self.gallery = self._gallery() if len(held_out) else None
 
     def _gallery(self) -> gr.Gallery:
@@ -73,8 +75,10 @@ class Picker:
                 lambda chosen, *values: act(*values) if chosen else gr.skip(), [self._chosen, *inputs], outputs, **EVENT
             )
 
-    def _uploaded(self, data: bytes) -> tuple[Any, str, bool]:
+    def _uploaded(self, data: bytes | None) -> tuple[Any, str, bool]:
         try:
+            if data is None:
+                raise UserError("The file was not stored; choose it again.")
             return *self._taken(self.read(data), "uploaded"), True
         except UserError as error:
             return gr.skip(), figures.problem(str(error)), False
@@ -84,3 +88,15 @@ class Picker:
 
     def _taken(self, image: np.ndarray, origin: str) -> tuple[Any, str]:
         return self.take(image), figures.figure(image, f"{self.name[:1].upper()}{self.name[1:]}: {origin}")
+
+
+def _taken_away(file: Any) -> bytes | None:
+    """Return what a file holds that Gradio stored as an upload, and delete it; None if it is not there."""
+    path = Path(getattr(file, "path", None) or "")
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+    finally:
+        if path.is_file():
+            path.unlink(missing_ok=True)

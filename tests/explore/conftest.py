@@ -27,13 +27,25 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def address(trained, tmp_path_factory):
+def uploads(tmp_path_factory):
+    """Where the page stores uploads."""
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest.fixture(scope="session")
+def console(tmp_path_factory):
+    """The file of what the server prints to stderr."""
+    return tmp_path_factory.mktemp("console") / "stderr.txt"
+
+
+@pytest.fixture(scope="session")
+def address(trained, uploads, console):
     """Where the page is served."""
     pytest.importorskip("gradio", reason="the extra explore is not installed")
-    uploads = tmp_path_factory.mktemp("uploads")
     command = [sys.executable, "-m", "gamix_keras", "explore", str(trained), "--no-browser"]
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(uploads), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+    streams = {"stdout": subprocess.PIPE, "stderr": console.open("w"), "text": True}
+    with streams["stderr"], subprocess.Popen(command, env=environment, **streams) as server:
         found = (re.search(r"http://\S+", line) for line in server.stdout)
         yield next(filter(None, found)).group()
         server.terminate()

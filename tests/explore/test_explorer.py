@@ -102,7 +102,17 @@ def test_an_upload_takes_the_size_of_the_model(explorer):
         (lambda e: e.between(e.center, e.center, 1.5), "share: expected a number from 0 to 1, got 1.5"),
         (lambda e: e.between(e.center, e.center, 0.5, "round"), "path: expected one of linear, spherical, norm"),
         (lambda e: e.draw("best"), "sampler: expected one of prior, got 'best'"),
-        (lambda e: e.draw("prior", temperature=None), "temperature, seed: expected numbers of at least 0"),
+        (lambda e: e.draw("prior", temperature=None), "temperature: expected a number, got None"),
+        (lambda e: e.draw("prior", temperature=float("nan")), "temperature: expected a number, got nan"),
+        (lambda e: e.draw("prior", temperature="1"), "temperature: expected a number, got 1"),
+        (lambda e: e.draw("prior", temperature=9.0), "temperature: expected a number from 0 to 2, got 9"),
+        (lambda e: e.draw("prior", seed=10**400), "seed: expected a number, got 1000"),
+        (lambda e: e.draw("prior", seed=2**31), "seed: expected a whole number from 0 to 2147483647, got 2147483648"),
+        (lambda e: e.draw("prior", seed=0.5), "seed: expected a whole number from 0 to 2147483647, got 0.5"),
+        (lambda e: e.draw(["prior"]), "sampler: expected one of"),
+        (lambda e: e.between(e.center, e.center, 0.5, []), "path: expected one of"),
+        (lambda e: e.slide(e.center, [float("inf"), 0, 0]), "slider: expected a number in every box"),
+        (lambda e: e.slide(e.center, [1e9, 0, 0]), "slider: expected at most 1e\\+06 standard deviations"),
     ],
 )
 def test_mistakes_are_told(explorer, act, message):
