@@ -4,10 +4,11 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
+from types import SimpleNamespace
 
 import pytest
 
-from gamix_keras.explore import guard
+from gamix_keras.explore import guard, picker
 
 pytestmark = pytest.mark.backend_free
 FOREIGN = "http://foreign.example"
@@ -152,3 +153,11 @@ def test_bad_values_are_a_sentence_on_the_page(address, values, console):
 def kinds(config, event):
     types = {component["id"]: component["type"] for component in config["components"]}
     return [types[number] for number in event["inputs"]]
+
+
+def test_an_upload_is_deleted_once_it_is_read(tmp_path):
+    file = tmp_path / "mine.png"
+    file.write_bytes(b"content")
+    assert picker._taken_away(SimpleNamespace(path=str(file))) == b"content"
+    assert not file.exists() and picker._taken_away(SimpleNamespace(path=str(file))) is None
+    assert picker._taken_away(None) is None and tmp_path.is_dir()
