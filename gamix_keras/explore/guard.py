@@ -18,10 +18,11 @@ MAX_UPLOAD_BYTES = 64 << 20
 _FORM_BYTES, _OTHER_BYTES = 1 << 16, 1 << 20
 _UPLOAD_PATH = "/gradio_api/upload"
 
+# Gradio fills the templates of its HTML components by evaluating text.
 POLICY = "; ".join(
     (
         "default-src 'self'",
-        "script-src 'self' 'unsafe-inline'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob:",
         "font-src 'self' data:",
