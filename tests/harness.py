@@ -9,7 +9,7 @@ import numpy as np
 from gamix_keras.losses import LaplaceNLL
 from gamix_keras.models import GAMIXVAE, VAE
 from gamix_keras.networks import ProjectedCritic
-from gamix_keras.training import PhasedModel
+from gamix_keras.training import Batch, PhasedModel
 
 SHAPE = (8, 8, 3)
 LATENT = 4
@@ -23,6 +23,18 @@ def backend() -> str:
 def numpy(tensor) -> np.ndarray:
     """A tensor of any backend as an array."""
     return keras.ops.convert_to_numpy(tensor)
+
+
+def number(tensor) -> float:
+    """A scalar of any backend as a number."""
+    return float(numpy(tensor))
+
+
+def both_phases(model, x, training=True):
+    """The terms of autoencoder and critic on images, within no fit, and what went from one phase to the other."""
+    batch = Batch.of(x)
+    terms, carry = model.autoencoder_losses(batch, training, {})
+    return terms, model.critic_losses(batch, training, carry)[0], carry
 
 
 def gradient(function, x) -> np.ndarray:

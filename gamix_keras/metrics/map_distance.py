@@ -2,7 +2,8 @@
 
 The distance behind LPIPS (Zhang, Isola, Efros, Shechtman & Wang 2018, "The unreasonable effectiveness of deep features
 as a perceptual metric", equation 1), but on other networks and without their learned weights of channels: its numbers
-are no LPIPS, and compare only for the same network and image size.
+are no LPIPS, and compare only for the same network and image size. `losses.PerceptualLoss` is the same formula for
+training: on a backend's tensors, in float32, with a finite slope at 0.
 """
 
 from collections.abc import Sequence

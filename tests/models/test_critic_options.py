@@ -3,7 +3,21 @@
 import keras
 import numpy as np
 import pytest
-from harness import backend, compiled, critic, decoder, difference, encoder, gamix, images, numpy, projected, state
+from harness import (
+    backend,
+    both_phases,
+    compiled,
+    critic,
+    decoder,
+    difference,
+    encoder,
+    gamix,
+    images,
+    number,
+    numpy,
+    projected,
+    state,
+)
 from keras import ops
 
 from gamix_keras.callbacks.schedules import Schedule, WeightSchedule
@@ -17,17 +31,6 @@ FIT = {"batch_size": 8, "shuffle": False, "verbose": 0}
 OPTIONS = {"r1_weight": 3.0, "adaptive_weight": True}
 
 
-def number(tensor):
-    return float(numpy(tensor))
-
-
-def both_phases(model, training=True):
-    """Terms of the two phases on the images, within no fit."""
-    x = Batch.of(X)
-    terms, carry = model.autoencoder_losses(x, training, {})
-    return terms, model.critic_losses(x, training, carry)[0], carry
-
-
 def sum_of_logits(model, x):
     return numpy(model.critic(x)).astype("float64").sum(axis=(1, 2, 3))
 
@@ -35,7 +38,7 @@ def sum_of_logits(model, x):
 def test_the_penalty_is_a_finite_difference_of_the_critic():
     """R1 without an autograd: the slope along each pixel's axis."""
     model = gamix(**OPTIONS)
-    _, terms, _ = both_phases(model)
+    _, terms, _ = both_phases(model, X)
     x, step = X.reshape(16, -1), 1e-2
     slope = np.zeros(x.shape)
     for i in range(x.shape[1]):
@@ -57,7 +60,7 @@ def test_the_penalty_of_a_linear_critic_by_hand():
     judge = keras.Model(inputs, outputs)
     model = GAMIXVAE(encoder(), decoder(), LaplaceNLL(), judge, r1_weight=1.0)
     weights = numpy(judge.layers[-1].kernel)
-    assert number(both_phases(model)[1]["critic_r1"]) == pytest.approx(0.5 * (weights**2).sum(), rel=1e-5)
+    assert number(both_phases(model, X)[1]["critic_r1"]) == pytest.approx(0.5 * (weights**2).sum(), rel=1e-5)
     assert number(slope_penalty(2.0 * np.ones((5, 2, 2, 1)), 4)) == pytest.approx(0.5 * 16 / 4)
 
 
@@ -66,7 +69,7 @@ def moved_by_sgd(rate, **kwargs):
     model = gamix(critic_weight=1.0, **kwargs)
     model.compile(keras.optimizers.SGD(0.0), critic_optimizer=keras.optimizers.SGD(rate))
     before = [numpy(v).copy() for v in model.critic.trainable_variables]
-    terms = both_phases(model)[1]
+    terms = both_phases(model, X)[1]
     model.fit(X, batch_size=16, shuffle=False, verbose=0)
     return model, [numpy(v) - b for v, b in zip(model.critic.trainable_variables, before, strict=True)], terms
 
@@ -80,7 +83,7 @@ def test_the_penalty_moves_the_critic_against_its_slope():
     fresh = gamix(r1_weight=3.0)
     for variable, change in zip(fresh.critic.trainable_variables, step, strict=True):
         variable.assign_add(change)
-    drop = number(terms["critic_r1"]) - number(both_phases(fresh)[1]["critic_r1"])
+    drop = number(terms["critic_r1"]) - number(both_phases(fresh, X)[1]["critic_r1"])
     # Gradient descent: the change is -rate * gamma * gradient, so R1 falls by |change|^2 / (rate * gamma).
     predicted = sum((change.astype("float64") ** 2).sum() for change in step) / (rate * 3.0)
     assert drop == pytest.approx(predicted, rel=0.03) and drop > 0
@@ -125,7 +128,7 @@ LIKELIHOODS = {"laplace": (LaplaceNLL(0.5), 3), "per_pixel": (DiscretisedLogisti
 def test_the_adaptive_weight_is_the_ratio_of_gradients(name):
     likelihood, channels = LIKELIHOODS[name]
     model = GAMIXVAE(encoder(), decoder(channels=channels), likelihood, critic(), adversarial_weight=2.0, **OPTIONS)
-    terms, _, _ = both_phases(model, training=False)
+    terms, _, _ = both_phases(model, X, training=False)
     rec, adv = (np.linalg.norm(g) for g in kernel_gradients_by_hand(model, ops.convert_to_tensor(X)))
     weight = number(terms["adaptive_weight"])
     assert weight == pytest.approx(rec / (adv + 1e-4), rel=1e-4)

@@ -5,7 +5,20 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from harness import compiled, critic, difference, features, gamix, gradient, images, numpy, projected, state
+from harness import (
+    both_phases,
+    compiled,
+    critic,
+    difference,
+    features,
+    gamix,
+    gradient,
+    images,
+    number,
+    numpy,
+    projected,
+    state,
+)
 from keras import ops
 
 from gamix_keras.training import Batch
@@ -21,15 +34,8 @@ EVERYTHING = {
 }
 
 
-def number(tensor):
-    return float(numpy(tensor))
-
-
 def phases(model, training=False):
-    """The terms of both phases on the images, and what went from one to the other."""
-    batch = Batch.of(X)
-    terms, carry = model.autoencoder_losses(batch, training, {})
-    return terms, model.critic_losses(batch, training, carry)[0], carry
+    return both_phases(model, X, training)
 
 
 def warm(model, mean=1.0):
