@@ -23,8 +23,8 @@ def run(args: argparse.Namespace) -> None:
     if args.name is None:
         width = max(map(len, preset_names()))
         for name in preset_names():
-            default = " (the default)" if name == DEFAULT_PRESET else ""
-            print(_filled(f"{name:<{width}}  ", f"{load_preset(name).about['what']}{default}"))
+            default = "(the default) " if name == DEFAULT_PRESET else ""
+            print(_filled(f"{name:<{width}}  ", f"{default}{load_preset(name).about['what']}"))
     else:
         _show(load_preset(args.name))
 
