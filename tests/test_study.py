@@ -13,21 +13,40 @@ from tiny import TINY
 
 from gamix_keras import files, study
 from gamix_keras.config import UserError
-from gamix_keras.config.presets import load_preset
+from gamix_keras.config.presets import Preset, load_preset
 from gamix_keras.study import pool, results
 
 pytestmark = pytest.mark.backend_free
 
-# Without the critic's width: some of these studies have no critic, and refuse it.
-SMALL = {**{key: value for key, value in TINY.items() if not key.startswith("model.critic")}, "second_stage.epochs": 0}
+# Without what concerns critic and perceptual term: some of these studies have none, and others set it themselves.
+SMALL = {key: value for key, value in TINY.items() if not key.startswith(("model.critic", "loss."))}
+SMALL["second_stage.epochs"] = 0
+# What the recipe of pictures has, in other numbers than a study would take.
+PICTURES = {
+    "model.critic_network": "projected",
+    "model.critic_width": 8,
+    "loss.perceptual_weight": 7000.0,
+    "loss.perceptual_start": 0.3,
+    "loss.perceptual_layers": "stem,stage2",
+    "loss.moments": "total",
+    "loss.momentum": 0.98,
+    "loss.adversarial": "hinge",
+    "loss.adversarial_weight": 0.4,
+    "loss.adversarial_samples": 0.25,
+    "loss.adaptive_weight": True,
+    "loss.adaptive_every": 5,
+    "loss.critic_start": 0.6,
+    "training.critic_beta_1": 0.0,
+}
 
 
 def planned(out, name="ablation", seeds=1, sources=(), wanted=None, preset="gamix", protocol=None, **changes):
-    rows = study.select_rows(name, sources, wanted)
     common = {**SMALL, **changes}
     if name == "latent-dim":
         del common["model.latent_dim"]
-    return rows, study.plan_jobs(name, rows, out, load_preset(preset), common, protocol or study.Protocol(), seeds)
+    preset = preset if isinstance(preset, Preset) else load_preset(preset)
+    rows = study.select_rows(name, sources, wanted, preset.config, common)
+    return rows, study.plan_jobs(name, rows, out, preset, common, protocol or study.Protocol(), seeds)
 
 
 def differences(jobs):
@@ -44,11 +63,47 @@ def test_every_study_is_known_to_the_command_line():
 
 def test_the_ablation_adds_one_term_at_a_time(tmp_path):
     rows, jobs = planned(tmp_path)
-    assert [row.name for row in rows] == ["elbo", "global", "global-variance", "global-variance-critic"]
-    first, second, third, last = (job.config for job in jobs)
-    assert (first.model.name, second.model.name) == ("vae", "gamix")
-    assert differences(jobs[1:3]) == {"loss.variance_weight"} and second.loss.variance_weight == 0
-    assert differences(jobs[2:]) == {"model.critic"} and last.model.critic
+    names = ["elbo", "global", "global-variance", "global-variance-critic", "perceptual", "projected"]
+    assert [row.name for row in rows] == [*names, "projected-samples"]
+    elbo, without, variance, patchgan, perceptual, projected, samples = (job.config for job in jobs)
+    assert (elbo.model.name, without.model.name) == ("vae", "gamix")
+    assert differences(jobs[:2]) == {"model.name", "loss.variance_weight"} and not elbo.loss.perceptual_weight
+    assert differences(jobs[1:3]) == {"loss.variance_weight"} and without.loss.variance_weight == 0
+    assert differences(jobs[2:4]) == {"model.critic"} and patchgan.has_critic
+    assert differences([jobs[2], jobs[4]]) == {"loss.perceptual_weight", "loss.perceptual_layers"}
+    assert perceptual.loss.perceptual_weight == 0.2 * perceptual.loss.mae_weight
+    critic = {key for key in differences(jobs[4:6]) if not key.startswith(("model.critic", "training.critic_"))}
+    starts = {"loss.critic_start", "loss.adaptive_weight", "loss.adaptive_every"}
+    assert critic == starts | {"loss.adversarial", "loss.adversarial_weight"}
+    assert projected.has_critic and projected.model.critic_network == "projected"
+    assert differences(jobs[5:]) == {"loss.adversarial_samples"} and samples.loss.adversarial_samples == 0.5
+
+
+def test_the_ablation_takes_from_the_recipe_what_it_has(tmp_path):
+    recipe = load_preset("celeba64-light")
+    pictures = Preset("pictures", recipe.about, load_preset("gamix").config.updated(PICTURES))
+    jobs = planned(tmp_path, preset=pictures)[1]
+    elbo, without, variance, patchgan, perceptual, projected, samples = (job.config for job in jobs)
+    for key, value in PICTURES.items():
+        assert samples.get(key) == value, key
+    assert differences(jobs[5:]) == {"loss.adversarial_samples"} and projected.loss.adversarial_samples == 0
+    assert differences(jobs[4:6]) == {"model.critic", "loss.adversarial_samples"}
+    assert differences([jobs[2], jobs[4]]) == {"loss.perceptual_weight"} and variance.loss.perceptual_weight == 0
+    assert not any(job.has_critic for job in (elbo, without, variance, perceptual))
+    # The published critic, not a PatchGAN in the projected one's harness.
+    assert (patchgan.model.critic_network, patchgan.loss.adversarial) == ("patchgan", "bce")
+    assert not (patchgan.loss.adaptive_weight or patchgan.loss.adversarial_samples or patchgan.loss.perceptual_weight)
+    assert patchgan.training.critic_beta_1 is None and patchgan.loss.adversarial_start == 0.6
+    assert {job.loss.moments for job in (elbo, without, patchgan, samples)} == {"total"}
+
+
+def test_the_ablation_takes_no_default_in_place_of_what_is_asked_for(tmp_path):
+    asked = {"loss.critic_start": 0.7, "loss.perceptual_weight": 12.0, "loss.adversarial_weight": 3.0}
+    *_, patchgan, perceptual, projected, samples = (job.config for job in planned(tmp_path, **asked)[1])
+    assert {config.loss.perceptual_weight for config in (perceptual, projected, samples)} == {12.0}
+    assert patchgan.loss.perceptual_weight == 0.0
+    assert all(config.loss.critic_start == 0.7 for config in (projected, samples))
+    assert all(config.loss.adversarial_weight == 3.0 for config in (patchgan, projected, samples))
 
 
 def test_variance_weights_span_five_orders_and_nothing_else_changes(tmp_path):

@@ -5,7 +5,8 @@ r"""Answer a question with many runs: train and evaluate them, and put them side
   gamix-keras study ablation --out studies/ablation --seeds 3 --jobs 2
   gamix-keras study cross-dataset --out studies/data --data faces folder:PATH
 
-ablation         the ELBO, + global term, + variance term, + critic
+ablation         the ELBO, + global term, + variance term, + PatchGAN critic or + perceptual term, + projected critic,
+                 + critic on samples
 variance-weight  loss.variance_weight over five orders of magnitude
 latent-dim       model.latent_dim
 cross-dataset    one model, several --data
@@ -51,9 +52,10 @@ def run(args: argparse.Namespace) -> None:
     unknown = [name for name in args.samplers or () if name not in SAMPLERS]
     if unknown:
         raise UserError(f"--samplers: expected names of {', '.join(SAMPLERS)}, got {', '.join(unknown)}")
-    out, rows = Path(args.out), study.select_rows(args.name, args.data, args.rows)
+    out, preset, common = Path(args.out), load_preset(args.preset), _common(args)
+    rows = study.select_rows(args.name, args.data, args.rows, preset.config, common)
     protocol = study.Protocol(args.samplers, args.extractor, args.count)
-    jobs = study.plan_jobs(args.name, rows, out, load_preset(args.preset), _common(args), protocol, args.seeds)
+    jobs = study.plan_jobs(args.name, rows, out, preset, common, protocol, args.seeds)
     environment.prepare(jobs[0].config.backend)
     try:
         failures = study.run_study(args.name, out, rows, jobs, args.jobs, _log)

@@ -28,5 +28,5 @@ def trained_extractors(config: Config) -> frozenset[str]:
 
     A distance on such features is what was minimised, more or less, and no judgement.
     """
-    projected = config.model.critic and config.model.critic_network == "projected"
+    projected = config.has_critic and config.model.critic_network == "projected"
     return frozenset({DEFAULT_EXTRACTOR} if config.loss.perceptual_weight or projected else ())

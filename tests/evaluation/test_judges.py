@@ -63,6 +63,8 @@ def test_a_model_is_trained_on_features_if_a_term_or_the_critic_reads_them():
     assert trained_extractors(projected) == {"efficientnet_lite0"}
     without = dataclasses.replace(projected, model=dataclasses.replace(projected.model, critic=False))
     assert trained_extractors(without) == frozenset()
+    # The default of model.critic is true, but a VAE has none.
+    assert trained_extractors(projected.updated({"model.name": "vae"})) == frozenset()
 
 
 def test_older_evaluations_have_one_extractor():
