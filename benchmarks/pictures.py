@@ -12,7 +12,10 @@ FD              Fréchet distance, of reconstructions / of each sampler's draws;
                 A star marks features that the run was trained on
 face            share of images in which O-Net finds a face
 sharpness       power of the Laplacian over that of the held-out images; 1 is as sharp as they are
-s               processor seconds of training, or seconds by the clock if the run did not record them
+stripes         power at the Nyquist frequency of flat lines over its neighbours' (`metrics.nyquist_ratio`), of 500
+                images at most; about 1 for real images, and above 2 if there is a lattice of period 2. A dash: no line
+                is flat. Reconstructions are asked where their originals are flat
+CPU s, s        processor seconds of training, a dash if the run did not record them, and seconds by the clock
 """
 
 import argparse
@@ -32,6 +35,7 @@ JUDGES = ("efficientnet_lite0", "onet")
 FACTORS = {"onet": 1000.0, identity.NAME: 1000.0}  # their features are small
 REAL, RECONSTRUCTION = "real", "reconstruction"
 COLUMNS, TILE = 8, 128
+STRIPE_IMAGES = 500
 DRAWN_ROWS = 3
 Sets = dict[str, np.ndarray]  # 8-bit images (N, H, W, C) by what they are
 
@@ -66,6 +70,7 @@ def measure(run: Any, judges: Sequence[Any], samplers: Sequence[str], count: int
         _judge(judge, sets, floor, row)
     power = {name: _mean_power(images) for name, images in sets.items()}
     row["sharpness"] = {name: value / power[REAL] for name, value in power.items() if name != REAL}
+    row["stripes"] = stripes(sets)
     return Measured(row, sets, _best(row, samplers))
 
 
@@ -134,6 +139,16 @@ def _mean_power(images: np.ndarray) -> float:
     return float(np.mean([metrics.laplacian_power(images[i : i + 256]).mean() for i in range(0, len(images), 256)]))
 
 
+def stripes(sets: Sets) -> dict[str, float | None]:
+    """Return the ratio at the Nyquist frequency of each set of images, None if no line is flat."""
+    from gamix_keras import metrics
+
+    shown = {name: images[:STRIPE_IMAGES] / 127.5 - 1.0 for name, images in sets.items()}
+    asked = {RECONSTRUCTION: shown[REAL]}
+    found = {name: metrics.nyquist_ratio(images, reference=asked.get(name)) for name, images in shown.items()}
+    return {name: None if np.isnan(ratio) else ratio for name, ratio in found.items()}
+
+
 def _best(row: record.Row, samplers: Sequence[str]) -> str:
     """Return the fitted sampler with the lowest distance by the first judge on which the run was not trained."""
     judges = [name for name in row["distances"] if name not in row["trained_on"]] or list(row["distances"])
@@ -146,11 +161,12 @@ def table(rows: Sequence[record.Row], samplers: Sequence[str]) -> str:
     judges = list(rows[0]["distances"])
     titles = {name: f"FD {name}{' x 1000' * (name in FACTORS)}" for name in judges}
     columns = {"run": "run", "psnr": "PSNR"} | titles
-    columns |= {"faces": "face", "sharpness": "sharpness", "seconds": "s"}
+    columns |= {"faces": "face", "sharpness": "sharpness", "stripes": "stripes", "cpu_seconds": "CPU s", "seconds": "s"}
     shown = [_shown(row, judges, [RECONSTRUCTION, *samplers]) for row in rows]
     for row in rows:
         real = {name: _number(row["distances"][name].get(REAL)) for name in judges}
-        shown.append({"run": f"real images of {row['run']}", **real, "faces": _number(row["faces"].get(REAL), 3)})
+        real |= {"faces": _number(row["faces"].get(REAL), 3), "stripes": _number(row["stripes"][REAL], 2)}
+        shown.append({"run": f"real images of {row['run']}", **real})
     order = " / ".join(["reconstructions", *samplers])
     return f"{record.table(shown, columns)}\n\n{order}; {rows[0]['images']:,} images of each, at most."
 
@@ -160,14 +176,15 @@ def _shown(row: record.Row, judges: Sequence[str], sets: Sequence[str]) -> dict[
         return " / ".join(_number(values.get(name), digits) for name in sets)
 
     stars = {name: "*" * (name in row["trained_on"]) for name in judges}
-    cpu, clock = row["cpu_seconds"], row["seconds"]
     return {
         "run": row["run"],
         "psnr": f"{row['psnr']:.2f}",
         **{name: cells(row["distances"][name]) + stars[name] for name in judges},
         "faces": cells(row["faces"], 3) if row["faces"] else "",
         "sharpness": cells(row["sharpness"], 2),
-        "seconds": f"{clock:.0f} (clock)" if cpu is None else f"{cpu:.0f}",
+        "stripes": cells(row["stripes"], 2),
+        "cpu_seconds": _number(row["cpu_seconds"], 0),
+        "seconds": _number(row["seconds"], 0),
     }
 
 

@@ -38,6 +38,7 @@ SETTINGS = {
     "training.sample_every": EPOCHS,
 }
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")}
+CLOCKS = ("seconds", "cpu_seconds")  # what no two runs share
 _EPOCH = re.compile(r"Epoch (\d+)/")
 _STEP = re.compile(r"(\d+)/(\d+)\x1b")
 
@@ -198,7 +199,7 @@ def _state(stage: Stage) -> dict[str, np.ndarray]:
 
     with h5py.File(weights, "r") as file:
         file.visititems(read)
-    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in stage.history()]
+    rows = [{name: value for name, value in row.items() if name not in CLOCKS} for row in stage.history()]
     numbers = {f"history {i} {name}": value for i, row in enumerate(rows) for name, value in row.items()}
     return found | {name: np.asarray(value) for name, value in numbers.items()}
 

@@ -10,7 +10,10 @@ from gamix_keras.interrupts import Stopped
 
 
 class EpochHistory(keras.callbacks.Callback):
-    """Passes one plain row per epoch to a function: `epoch` (from 1), `seconds`, then the logs.
+    """Passes one plain row per epoch to a function: `epoch` (from 1), `seconds`, `cpu_seconds`, then the logs.
+
+    `seconds` are by the clock, validation and pictures included. `cpu_seconds` are processor seconds of all threads of
+    this process in the same time, not of processes beside it: what a training cost, however busy the machine was.
 
     Args:
         record: Called with the row; a run directory appends it to its history.
@@ -19,17 +22,17 @@ class EpochHistory(keras.callbacks.Callback):
     def __init__(self, record: Callable[[dict[str, float]], None]) -> None:
         super().__init__()
         self.record = record
-        self.started = 0.0
+        self.started = self.cpu_started = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Start the clock."""
-        self.started = time.perf_counter()
+        """Start the clocks."""
+        self.started, self.cpu_started = time.perf_counter(), time.process_time()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Pass on the row, validation included."""
-        seconds = round(time.perf_counter() - self.started, 3)
+        taken = {"seconds": time.perf_counter() - self.started, "cpu_seconds": time.process_time() - self.cpu_started}
         values = {name: float(value) for name, value in (logs or {}).items()}
-        self.record({"epoch": epoch + 1, "seconds": seconds, **values})
+        self.record({"epoch": epoch + 1, **{name: round(value, 3) for name, value in taken.items()}, **values})
 
 
 def _never() -> int:

@@ -22,7 +22,7 @@ _LOOKED_AT = 64  # held-out images behind the axes, if no Gaussian is fitted
 _ROWS, _WALKS = 6, 4
 _COLUMNS, _STEPS = 7, 5  # as many tiles as the page is wide, both ends of a walk included
 _DEVIATIONS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # of q(z) along an axis
-_NOT_A_TERM = ("epoch", "seconds")
+_NOT_A_TERM = ("epoch", "seconds", "cpu_seconds")
 _TERMS = {
     "loss": "what is minimised",
     "reconstruction": "-log p(x|z)",

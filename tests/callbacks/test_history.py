@@ -16,8 +16,18 @@ def test_a_row_for_each_epoch_with_validation():
     model = compiled(vae())
     model.fit(X, validation_data=(X,), initial_epoch=3, epochs=5, callbacks=[EpochHistory(rows.append)], verbose=0)
     assert [row["epoch"] for row in rows] == [4, 5]
-    assert {"seconds", "loss", "val_psnr"} <= set(rows[0])
+    assert {"seconds", "cpu_seconds", "loss", "val_psnr"} <= set(rows[0])
     assert all(type(value) in (int, float) for value in rows[0].values())
+
+
+def test_seconds_are_by_the_clock_and_of_the_processor(monkeypatch):
+    rows, clocks = [], {"perf_counter": iter((10.0, 15.0)), "process_time": iter((2.0, 3.5))}
+    fake = SimpleNamespace(**{name: values.__next__ for name, values in clocks.items()})
+    monkeypatch.setattr("gamix_keras.callbacks.history.time", fake)
+    history = EpochHistory(rows.append)
+    history.on_epoch_begin(0)
+    history.on_epoch_end(0, {"loss": 1.0})
+    assert rows == [{"epoch": 1, "seconds": 5.0, "cpu_seconds": 1.5, "loss": 1.0}]
 
 
 def test_checkpoints_every_so_often_and_at_the_end():
