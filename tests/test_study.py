@@ -106,6 +106,33 @@ def test_the_ablation_takes_no_default_in_place_of_what_is_asked_for(tmp_path):
     assert all(config.loss.adversarial_weight == 3.0 for config in (patchgan, projected, samples))
 
 
+@pytest.mark.parametrize("recipe", ["gamix", "pictures"])
+def test_the_baseline_gets_the_same_further_terms(tmp_path, recipe):
+    changes = PICTURES if recipe == "pictures" else {}
+    preset = Preset(recipe, {}, load_preset("gamix").config.updated(changes))
+    rows, jobs = planned(tmp_path, "baselines", preset=preset)
+    ends = ("", "-perceptual", "-critic")
+    assert [row.name for row in rows] == [f"{model}{end}" for model in ("sigma-vae", "gamix") for end in ends]
+    objective = {"model.name", "loss.likelihood", "loss.scale", "loss.mae_weight"}
+    assert differences([jobs[0], jobs[3]]) == objective
+    for baseline, ours in ((jobs[1], jobs[4]), (jobs[2], jobs[5])):
+        assert differences([baseline, ours]) == objective | {"loss.perceptual_weight"}
+        # Beside the fixed scale b, w b of a learned one's counts for w.
+        b = ours.config.likelihood_scale
+        expected = ours.config.loss.perceptual_weight * b
+        assert baseline.config.loss.perceptual_weight == pytest.approx(expected)
+    assert [job.config.has_critic for job in jobs] == [False, False, True] * 2
+    assert jobs[5].config.loss.adversarial_samples == (0.25 if changes else 0.5)
+    assert jobs[4].config.loss.perceptual_weight == (7000.0 if changes else 0.2 * 5000.0)
+
+
+def test_samplers_weighs_the_recipes_perceptual_term_by_the_scale(tmp_path):
+    jobs = {job.row: job.config for job in planned(tmp_path, "samplers", **{"loss.perceptual_weight": 500.0})[1]}
+    assert {jobs[name].loss.perceptual_weight for name in ("vae", "gamix", "gamix-full")} == {500.0}
+    learned = {jobs[name].loss.perceptual_weight for name in ("sigma-vae", "gamix-learned")}
+    assert learned == {pytest.approx(500.0 * 768 / 5000.0)}
+
+
 def test_variance_weights_span_five_orders_and_nothing_else_changes(tmp_path):
     rows, jobs = planned(tmp_path, "variance-weight")
     weights = [job.config.loss.variance_weight for job in jobs]

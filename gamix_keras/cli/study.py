@@ -7,6 +7,7 @@ r"""Answer a question with many runs: train and evaluate them, and put them side
 
 ablation         the ELBO, + global term, + variance term, + PatchGAN critic or + perceptual term, + projected critic,
                  + critic on samples
+baselines        GAMIX-VAE and the VAE with a learned scale: alone, + perceptual term, + critic
 variance-weight  loss.variance_weight over five orders of magnitude
 latent-dim       model.latent_dim
 cross-dataset    one model, several --data
@@ -26,7 +27,7 @@ from gamix_keras.cli.options import name_list, whole_number
 from gamix_keras.cli.sample import SAMPLERS
 from gamix_keras.config import UserError, Value, parse_assignments
 
-STUDIES = ("ablation", "variance-weight", "latent-dim", "cross-dataset", "samplers")
+STUDIES = ("ablation", "baselines", "variance-weight", "latent-dim", "cross-dataset", "samplers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

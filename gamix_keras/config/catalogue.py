@@ -205,30 +205,40 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "discretised_logistic": Likelihood("DiscretisedLogisticNLL", scales=("learned", "per_pixel")),
 }
 
+_CRITIC = (
+    "adversarial",
+    "adversarial_weight",
+    "adversarial_samples",
+    "critic_weight",
+    "r1_weight",
+    "adaptive_weight",
+    "adaptive_every",
+    "augment",
+)
+_VAE: dict[str, Any] = {
+    "model": "VAE",
+    "settings": ("beta", "free_bits", "group_size", "capacity"),
+    "warmup": ("capacity", "beta"),
+}
+
 OBJECTIVES: dict[str, Objective] = {
     "gamix": Objective(
         "GAMIXVAE",
         settings=("moments", "momentum", "global_weight", "variance_weight"),
-        critic_settings=(
-            "adversarial",
-            "adversarial_weight",
-            "adversarial_samples",
-            "critic_weight",
-            "r1_weight",
-            "adaptive_weight",
-            "adaptive_every",
-            "augment",
-        ),
+        critic_settings=_CRITIC,
         warmup=("global_weight",),
     ),
-    "vae": Objective("VAE", settings=("beta", "free_bits", "group_size", "capacity"), warmup=("capacity", "beta")),
+    "vae": Objective(**_VAE),
+    "vae-gan": Objective(**_VAE, critic_settings=_CRITIC),
 }
 
 
 def objective_of(model: Any) -> str | None:
     """Return the name of a model's objective, of two stages that of the first; None for a class of one's own."""
-    kind = type(getattr(model, "stage1", model)).__name__
-    return next((name for name, row in OBJECTIVES.items() if row.model == kind), None)
+    model = getattr(model, "stage1", model)
+    names = [name for name, row in OBJECTIVES.items() if row.model == type(model).__name__]
+    with_critic = [name for name in names if OBJECTIVES[name].critic_settings]
+    return next(iter([*(with_critic if getattr(model, "critic", None) is not None else ()), *names]), None)
 
 
 SAMPLERS: dict[str, Sampler] = {

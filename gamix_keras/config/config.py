@@ -151,7 +151,7 @@ def help_of(key: str) -> str:
 
     Examples:
         >>> help_of("loss.beta")
-        'weight of the standard KL (only with model.name=vae)'
+        'weight of the standard KL (only with model.name=vae or vae-gan)'
     """
     return described(Config, key)
 

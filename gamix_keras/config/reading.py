@@ -1,7 +1,7 @@
 """Which settings a configuration reads, and which it leaves aside.
 
 A setting is read if every condition on it holds: those that the rows of `catalogue` imply (`loss.beta` is an argument
-of the objective `vae` alone), and the one that its declaration names (`loss.warmup_shape` needs `loss.warmup`).
+of `VAE` alone), and the one that its declaration names (`loss.warmup_shape` needs `loss.warmup`).
 """
 
 import functools
@@ -81,6 +81,6 @@ def check_read(config: Config, named: Mapping[str, Value]) -> None:
 
 
 def described(config: type, key: str) -> str:
-    """Return what a setting does, with what it needs: `weight of the standard KL (only with model.name=vae)`."""
+    """Return what a setting does, with what it needs: `weight of the standard KL (only with ...)`."""
     needed = " and ".join(map(str, conditions(config)[key]))
     return declared(config)[key].metadata["help"] + (f" (only with {needed})" if needed else "")

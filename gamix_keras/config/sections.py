@@ -58,7 +58,7 @@ class DataConfig:
 class ModelConfig:
     """Which model is trained, and how large its networks are."""
 
-    name: str = setting("gamix", "the objective", choices=tuple(OBJECTIVES))
+    name: str = setting("gamix", "the objective; vae-gan: a VAE with a critic", choices=tuple(OBJECTIVES))
     network: str = setting("convnet", "the networks", choices=tuple(NETWORKS))
     latent_dim: int = setting(128, "latent dimensions D", low=1, high=65536)
     width: int = setting(32, "channels of the first convolution; of a token, or of a dense layer", low=1, high=8192)

@@ -67,14 +67,18 @@ class AverageDistance(keras.layers.Layer):
     def call(self, distance: Tensor, training: bool = False) -> Tensor:
         """Return the batch's own distance in training, else the average, or the batch's before any training step."""
         distance = ops.convert_to_tensor(distance, dtype="float32")
-        average, weight = ops.convert_to_tensor(self.average), ops.convert_to_tensor(self.weight)
         if not training:
-            return ops.where(weight > 0.0, average, distance)
+            return self.mean(before=distance)
+        average, weight = ops.convert_to_tensor(self.average), ops.convert_to_tensor(self.weight)
         new_weight = self.momentum * weight + (1.0 - self.momentum)
         share = (1.0 - self.momentum) / new_weight
         self.average.assign(average + share * (ops.stop_gradient(distance) - average))
         self.weight.assign(new_weight)
         return distance
+
+    def mean(self, before: Any) -> Tensor:
+        """Return the average, or `before` if there was no training step yet."""
+        return ops.where(ops.convert_to_tensor(self.weight) > 0.0, ops.convert_to_tensor(self.average), before)
 
     def load_own_variables(self, store: Any) -> None:
         """Restore the average, if the file has one: files of older versions have none."""

@@ -100,29 +100,31 @@ class AdversarialVAE(CriticPhase):
     def _adapts(self) -> bool:
         return self._has_critic and self.adaptive_weight
 
-    def first_maps(self, batch: Batch, output: Tensor, training: bool) -> list[Maps] | None:
-        """Return what perceptual term and critic share of targets and reconstructions, None if they share nothing."""
-        shared = None if self.judge is None else self.judge.shared
-        if shared is None:
-            return None
-        images = (batch.targets, ops.cast(self.likelihood.location(output), "float32"))
-        both = lambda: [shared.first(part) for part in images]  # noqa: E731
-        if not training:
-            return both()
-        wanted = ops.logical_or(self._has_perceptual_weight, self.judge.is_active)
-        return ops.cond(wanted, both, lambda: [shared.blank(batch.size)] * 2)
+    def autoencoder_losses(self, batch: Batch, training: bool, carry: dict) -> tuple[dict, dict]:
+        """Return the terms of the first phase on a batch; what the critic judged goes on to its own phase."""
+        posterior = self.posterior(batch, training)
+        decoded = self.decoded(posterior[2], training)
+        first = self.first_maps(batch, decoded.output, training)
+        perceptual = self.shared_perceptual(batch, first, training)
+        terms, _ = self.common_terms(batch, posterior, training, decoded.output, perceptual)
+        terms |= self.latent_terms(batch, posterior, training)
+        if self.critic is not None:
+            judged, carry = self.adversarial_terms(batch, posterior, decoded, training, carry, first)
+            terms |= judged
+        terms["loss"] = self.objective(terms)
+        return terms, carry
 
-    @property
-    def _has_perceptual_weight(self) -> Tensor:
-        return ops.convert_to_tensor(self.term_weights["perceptual"]) > 0.0
+    def latent_terms(self, batch: Batch, posterior: tuple[Tensor, Tensor, Tensor], training: bool) -> Terms:
+        """Return the terms of mean, log-variance and z that not every VAE has."""
+        return {}
 
-    def shared_perceptual(self, batch: Batch, first: list[Maps] | None, training: bool) -> Tensor | None:
-        """Return the perceptual term of shared maps, None if there are none."""
-        if first is None:
-            return None
-        each = self.perceptual.distance(*map(self.judge.shared.compared, first))
-        term = ops.mean(each if batch.weights is None else each * batch.weights)
-        return ops.where(self._has_perceptual_weight, term, 0.0) if training else term
+    def beside_elbo(self, terms: Terms) -> Tensor:
+        """Return the weighted adversarial term, if there is a critic, and what every model may have: `beyond_elbo`."""
+        beyond = self.beyond_elbo(terms)
+        if not self._has_critic:
+            return beyond
+        weight = self.term_weights["adversarial"] * terms.get("adaptive_weight", 1.0)
+        return weight * terms["adversarial"] + beyond
 
     def decoded(self, z: Tensor, training: bool) -> Decoded:
         """Return what the decoder makes of latents (B, D)."""
@@ -207,7 +209,7 @@ class AdversarialVAE(CriticPhase):
         def reconstruction(y: Tensor) -> tuple[Tensor, tuple[()]]:
             loss = self.negative_log_likelihood(batch.targets, y, batch.weights)
             if self.perceptual is not None:
-                loss = loss + self.term_weights["perceptual"] * self.perceptual_term(batch, y, training)
+                loss = loss + self.perceptual_factor() * self.perceptual_term(batch, y, training)
             return loss, ()
 
         def ratio(slope: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from keras import ops
 from gamix_keras.losses import AdversarialLoss, slope_penalty
 from gamix_keras.models.base import ImageVAE, Tensor
 from gamix_keras.models.judge import Judge
-from gamix_keras.models.shared_maps import SharedMaps
+from gamix_keras.models.shared_maps import Maps, SharedMaps
 from gamix_keras.training import Batch, Phase, Terms
 
 
@@ -41,10 +41,6 @@ class CriticPhase(ImageVAE):
             phases.append(Phase("critic", self.critic_losses, self.critic.trainable_variables, optimizer))
         return phases
 
-    def autoencoder_losses(self, batch: Batch, training: bool, carry: dict) -> tuple[dict, dict]:
-        """Return the terms of the first phase on a batch; what the critic judged goes on to its own phase."""
-        raise NotImplementedError
-
     def make_train_function(self, force: bool = False) -> None:
         """Compile the train function; a frozen network is made before, outside what is compiled."""
         self._make_frozen()
@@ -70,6 +66,30 @@ class CriticPhase(ImageVAE):
             return None
         known, names = self.judge.shared, (loss.layers, self.critic.stages)
         return known if known is not None and known.names == names else SharedMaps(*names, self.image_shape)
+
+    def first_maps(self, batch: Batch, output: Tensor, training: bool) -> list[Maps] | None:
+        """Return what perceptual term and critic share of targets and reconstructions, None if they share nothing."""
+        shared = None if self.judge is None else self.judge.shared
+        if shared is None:
+            return None
+        images = (batch.targets, ops.cast(self.likelihood.location(output), "float32"))
+        both = lambda: [shared.first(part) for part in images]  # noqa: E731
+        if not training:
+            return both()
+        wanted = ops.logical_or(self._has_perceptual_weight, self.judge.is_active)
+        return ops.cond(wanted, both, lambda: [shared.blank(batch.size)] * 2)
+
+    @property
+    def _has_perceptual_weight(self) -> Tensor:
+        return ops.convert_to_tensor(self.term_weights["perceptual"]) > 0.0
+
+    def shared_perceptual(self, batch: Batch, first: list[Maps] | None, training: bool) -> Tensor | None:
+        """Return the perceptual term of shared maps, None if there are none."""
+        if first is None:
+            return None
+        each = self.perceptual.distance(*map(self.judge.shared.compared, first))
+        term = ops.mean(each if batch.weights is None else each * batch.weights)
+        return ops.where(self._has_perceptual_weight, term, 0.0) if training else term
 
     def after_step(self) -> None:
         """Move the average of the weights; a step of an idle critic does not count for its optimizer.

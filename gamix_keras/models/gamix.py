@@ -140,28 +140,17 @@ class GAMIXVAE(AdversarialVAE):
         """The terms of GAMIX, and those of its critic if there is one."""
         return ("global", "variance", *super().extra_terms)
 
-    def autoencoder_losses(self, batch: Batch, training: bool, carry: dict) -> tuple[dict, dict]:
-        """Return the terms of the GAMIX objective on a batch; the reconstruction goes on to the critic."""
-        mean, log_var, z = posterior = self.posterior(batch, training)
-        decoded = self.decoded(z, training)
-        first = self.first_maps(batch, decoded.output, training)
-        perceptual = self.shared_perceptual(batch, first, training)
-        terms, _ = self.common_terms(batch, posterior, training, decoded.output, perceptual)
-        terms["global"] = self._global_term(batch, posterior, training)
-        terms["variance"] = self.variance_loss(mean, log_var, sample_weight=batch.weights)
-        if self.critic is not None:
-            judged, carry = self.adversarial_terms(batch, posterior, decoded, training, carry, first)
-            terms |= judged
-        terms["loss"] = self.objective(terms)
-        return terms, carry
+    def latent_terms(self, batch: Batch, posterior: tuple[Tensor, Tensor, Tensor], training: bool) -> Terms:
+        """Return the global and the variance term."""
+        mean, log_var, _ = posterior
+        variance = self.variance_loss(mean, log_var, sample_weight=batch.weights)
+        return {"global": self._global_term(batch, posterior, training), "variance": variance}
 
     def objective(self, terms: Terms) -> Tensor:
         """Return the loss of the autoencoder's phase that is made of terms."""
         weights = self.term_weights
         loss = terms["reconstruction"] + weights["global"] * terms["global"] + weights["variance"] * terms["variance"]
-        if self._has_critic:
-            loss = loss + weights["adversarial"] * terms.get("adaptive_weight", 1.0) * terms["adversarial"]
-        return loss + self.beyond_elbo(terms)
+        return loss + self.beside_elbo(terms)
 
     def _global_term(self, batch: Batch, posterior: tuple[Tensor, Tensor, Tensor], training: bool) -> Tensor:
         mean, log_var, z = posterior

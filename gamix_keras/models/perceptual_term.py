@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from gamix_keras.losses import PerceptualLoss
+from gamix_keras.losses.likelihoods import soft_floor
 from gamix_keras.models.term_weights import checked_weight
 from gamix_keras.training import Batch, Terms
 
@@ -27,12 +28,18 @@ class PerceptualTerm:
     ) -> None:
         """Take w P(x, y) into the loss from now on: x the target, y the likelihood's location, not clipped.
 
+        Beside a learned or an optimal scale s it is w / s, of the present s and without a gradient to it: both terms
+        then pull the image in the same proportion whatever s is, and s remains that of the pixels. (The pull of a
+        likelihood by the image, root mean square over pixels, is 1 / s for Laplace, and for a Gaussian at its best s.)
+        So w beside a fixed scale b is as much as w b beside a learned one.
+
         `term_weights["perceptual"]` holds w. In training nothing is computed while it is 0, and the log says 0; the
         validation always measures. The term is no part of `elbo`.
 
         Args:
             perceptual: A `PerceptualLoss`, or what it is made of; None takes the term out.
-            weight: w >= 0 in nats per image and unit of P: about 0.2 H W C / b beside a Laplace likelihood of scale b.
+            weight: w >= 0 in nats per image and unit of P: about 0.2 H W C / b beside a Laplace likelihood of scale b,
+                about 0.2 H W C beside a learned or optimal scale.
 
         Raises:
             ValueError: If the weight is missing or out of its range, or `perceptual` is something else.
@@ -70,7 +77,18 @@ class PerceptualTerm:
     def beyond_elbo(self, terms: Terms) -> Tensor:
         """Return the part of the loss that every model may have beside its own terms: w P + regularisation."""
         loss = terms.get("regularisation", 0.0)
-        return self.term_weights["perceptual"] * terms["perceptual"] + loss if "perceptual" in terms else loss
+        return self.perceptual_factor() * terms["perceptual"] + loss if "perceptual" in terms else loss
+
+    def perceptual_factor(self) -> Tensor:
+        """Return what P counts for in the loss: w, or w / s beside a learned or optimal scale s of the likelihood."""
+        weight = ops.convert_to_tensor(self.term_weights["perceptual"])
+        if self.log_scale is not None:
+            log_scale = ops.convert_to_tensor(self.log_scale.log_scale)
+        elif self.average_distance is not None:
+            log_scale = self.likelihood.optimal_log_scale(self.average_distance.mean(before=1.0))
+        else:
+            return weight
+        return weight * ops.exp(-ops.stop_gradient(soft_floor(log_scale)))
 
     def perceptual_term(self, batch: Batch, output: Tensor, training: bool) -> Tensor:
         """Return P of a decoder's output, or 0 while training gives it no weight."""

@@ -41,6 +41,7 @@ class Study:
 
 STUDIES: dict[str, Study] = {
     "ablation": Study("What does each term of GAMIX-VAE bring?", rows.ablation),
+    "baselines": Study("Does GAMIX-VAE beat a VAE with a learned scale and the same further terms?", rows.baselines),
     "variance-weight": Study(
         "How much posterior variance?",
         rows.over("loss.variance_weight", rows.VARIANCE_WEIGHTS),

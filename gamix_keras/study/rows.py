@@ -4,15 +4,16 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from gamix_keras.config import UserError, Value
 from gamix_keras.config.setting import sides
 
+Changes = dict[str, Value]
 VARIANCE_WEIGHTS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 LATENT_DIMS = (4, 8, 16, 32, 64, 128)
 
-_VAE = {"model.name": "vae", "model.critic": False}
 _GAMIX = {"model.name": "gamix", "loss.moments": "means", "loss.momentum": None}
 _LEARNED = {"loss.mae_weight": None, "loss.scale": "learned"}
 _RUNNING = {"loss.momentum": 0.99}
@@ -65,7 +66,7 @@ class Row(NamedTuple):
     """
 
     name: str
-    changes: dict[str, Value]
+    changes: Changes
     value: float | None = None
 
 
@@ -82,7 +83,7 @@ class Given(NamedTuple):
     settings: Mapping[str, Value]
     named: Mapping[str, Value]
 
-    def unless_named(self, defaults: Mapping[str, Value]) -> dict[str, Value]:
+    def unless_named(self, defaults: Mapping[str, Value]) -> Changes:
         """Return the defaults of what the user does not name."""
         return {key: value for key, value in defaults.items() if key not in self.named}
 
@@ -103,7 +104,7 @@ def ablation(given: Given) -> list[Row]:
     ]
 
 
-def _perceptual(given: Given) -> dict[str, Value]:
+def _perceptual(given: Given) -> Changes:
     """Return what gives a row a perceptual term: nothing if there is one already."""
     if given.settings["loss.perceptual_weight"]:
         return {}
@@ -122,29 +123,55 @@ def _pixels(given: Given) -> int:
     return math.prod((*sides(given.settings["data.image_size"]), given.settings["data.channels"]))
 
 
-def _critic(given: Given, defaults: Mapping[str, Value]) -> dict[str, Value]:
+def _critic(given: Given, defaults: Mapping[str, Value]) -> Changes:
     """Return what gives a row the critic of the defaults: as recipe and user have it, if theirs is of this kind."""
     kind = "model.critic_network"
     has_it = given.settings["model.critic"] and given.settings[kind] == defaults[kind]
     return {"model.critic": True, kind: defaults[kind], **({} if has_it else given.unless_named(defaults))}
 
 
-def _samples(given: Given) -> dict[str, Value]:
+def _samples(given: Given) -> Changes:
     """Return what lets the critic judge decoded draws: nothing if it does already."""
     return {} if given.settings["loss.adversarial_samples"] else {"loss.adversarial_samples": _SAMPLES}
 
 
-def samplers(_: Given) -> list[Row]:
+def baselines(given: Given) -> list[Row]:
+    """Return GAMIX-VAE and the VAE with a learned scale, each alone, with a perceptual term, and with a critic too."""
+    perceptual = _perceptual(given)
+    critic = {**perceptual, **_critic(given, _PROJECTED), **_samples(given)}
+    learned = {"loss.likelihood": "gaussian", **_LEARNED}
+    added = {"": {**_NO_PERCEPTUAL, **_NO_CRITIC}, "-perceptual": {**perceptual, **_NO_CRITIC}, "-critic": critic}
+    rows = []
+    for end, part in added.items():
+        # A VAE with a critic is another objective: `vae` has none.
+        name = "vae-gan" if part["model.critic"] else "vae"
+        scaled = {} if not end else _perceptual_beside_a_learned_scale(given, part)
+        rows.append(Row(f"sigma-vae{end}", {**part, **learned, **scaled, "model.name": name}))
+    return [*rows, *(Row(f"gamix{end}", {"model.name": "gamix", **part}) for end, part in added.items())]
+
+
+def _perceptual_beside_a_learned_scale(given: Given, changes: Mapping[str, Value] = MappingProxyType({})) -> Changes:
+    """Return the weight by which a perceptual term counts beside a learned scale for what it counts for now.
+
+    Beside a fixed scale b it is w, beside a learned one w / s of the present scale s, see `ImageVAE.use_perceptual`:
+    so that is w b.
+    """
+    weight = changes.get("loss.perceptual_weight", given.settings["loss.perceptual_weight"])
+    return {"loss.perceptual_weight": weight * _pixels(given) / _pull(given)} if weight else {}
+
+
+def samplers(given: Given) -> list[Row]:
     """Return models that are sampled differently well."""
+    learned = {**_LEARNED, **_perceptual_beside_a_learned_scale(given)}
     return [
         Row("vae", {"model.name": "vae"}),
-        Row("sigma-vae", {"model.name": "vae", "loss.likelihood": "gaussian", **_LEARNED}),
+        Row("sigma-vae", {"model.name": "vae", "loss.likelihood": "gaussian", **learned}),
         Row("gamix", _GAMIX),
         Row("gamix-total", {**_GAMIX, "loss.moments": "total"}),
         # Running moments: a batch has too few images for a full covariance.
         Row("gamix-full", {**_GAMIX, "loss.moments": "full", **_RUNNING}),
         Row("gamix-running", {**_GAMIX, "loss.moments": "total", **_RUNNING}),
-        Row("gamix-learned", {**_GAMIX, "loss.likelihood": "laplace", **_LEARNED}),
+        Row("gamix-learned", {**_GAMIX, "loss.likelihood": "laplace", **learned}),
     ]
 
 

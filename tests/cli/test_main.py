@@ -59,7 +59,7 @@ MISTAKES = {
     "train --set loss.adversarial_weight=-1": "loss.adversarial_weight: expected a number of at least 0, got -1",
     "train --set data.image_size=50": "data.image_size: expected a multiple of 2^model.stages",
     "train --preset gamix --set training.batch_size=1": "training.batch_size: expected at least 2",
-    "train --dry-run --set loss.beta=4 model.patch=16": "loss.beta: expected model.name=vae, without which it does",
+    "train --dry-run --set loss.beta=4 model.patch=16": "loss.beta: expected model.name=vae or vae-gan, without which",
     "train --set data.image_size=64x50": "data.image_size: expected a multiple of 2^model.stages = 16 for",
     "train --set training.keep_best=val_loss": "training.keep_best: expected val_elbo, val_psnr or val_reconstruction",
     "train --backend tensor": "backend: expected one of tensorflow, jax, torch, got 'tensor'",

@@ -104,13 +104,13 @@ def test_what_needs_something_is_known():
 
 
 SAID = {
-    "loss.beta=4": "loss.beta: expected model.name=vae, without which it does nothing, got model.name=gamix",
+    "loss.beta=4": "loss.beta: expected model.name=vae or vae-gan, without which it does nothing, got model.name=gamix",
     "model.patch=16": "model.patch: expected model.network=transformer, without which it does nothing, got "
     "model.network=convnet",
     "model.network=mlp model.stages=3": "model.stages: expected model.network=convnet, resnet or resnet-paper, without "
     "which it does nothing, got model.network=mlp",
-    "model.name=vae loss.r1_weight=3": "loss.r1_weight: expected model.name=gamix, without which it does nothing, got "
-    "model.name=vae",
+    "model.name=vae loss.r1_weight=3": "loss.r1_weight: expected model.name=gamix or vae-gan, without which it "
+    "does nothing, got model.name=vae",
     "model.critic=false loss.r1_weight=3": "loss.r1_weight: expected model.critic, without which it does nothing, got "
     "model.critic=false",
     "training.ema_start=3": "training.ema_start: expected training.ema_decay, without which it does nothing, got "
@@ -145,7 +145,7 @@ def test_a_recipe_sets_only_what_it_reads(name):
 
 
 def test_the_help_says_what_a_setting_needs():
-    assert help_of("loss.beta") == "weight of the standard KL (only with model.name=vae)"
+    assert help_of("loss.beta") == "weight of the standard KL (only with model.name=vae or vae-gan)"
     assert help_of("loss.r1_weight").endswith("(only with model.critic)")
     assert help_of("loss.group_size").endswith("(only with loss.free_bits)")
     assert help_of("training.epochs") == "passes over the data"

@@ -16,19 +16,46 @@ from harness import (
     number,
     numpy,
     projected,
+    round_trip,
     state,
+    vae,
 )
 from keras import ops
 
 from gamix_keras.callbacks.schedules import Schedule, WeightSchedule
+from gamix_keras.config.catalogue import objective_of
 from gamix_keras.layers.spectral import SpectralNorm
 from gamix_keras.losses import DiscretisedLogisticNLL, LaplaceNLL, gradient_ratio, slope_penalty
-from gamix_keras.models import GAMIXVAE
+from gamix_keras.models import GAMIXVAE, VAE
 from gamix_keras.training import Batch
 
 X = images(16)
 FIT = {"batch_size": 8, "shuffle": False, "verbose": 0}
 OPTIONS = {"r1_weight": 3.0, "adaptive_weight": True}
+
+
+def test_a_vae_may_have_the_critic_of_gamix():
+    """A VAE-GAN: the same networks are judged alike, and the term stands beside the ELBO."""
+    options = {"adversarial_weight": 3.0, "seed": 0}
+    model = VAE(encoder(), decoder(), LaplaceNLL(0.5), beta=2.0, critic=critic(), **options)
+    terms, judged, _ = both_phases(model, X)
+    expected = number(terms["reconstruction"]) + 2.0 * number(terms["kl"]) + 3.0 * number(terms["adversarial"])
+    assert number(terms["loss"]) == pytest.approx(expected, rel=1e-6)
+    others, other, _ = both_phases(gamix(), X)
+    assert number(terms["adversarial"]) == pytest.approx(number(others["adversarial"]), rel=1e-6)
+    assert number(judged["loss"]) == pytest.approx(number(other["loss"]), rel=1e-6)
+    assert [objective_of(each) for each in (model, vae(), gamix())] == ["vae-gan", "vae", "gamix"]
+
+
+def test_a_vae_trains_with_its_critic_and_is_rebuilt_with_it():
+    model = compiled(vae(critic=critic(), **OPTIONS), rate=1e-2)
+    kernel = model.critic.layers[1].kernel
+    before = numpy(kernel).copy()
+    logs = model.fit(X, **FIT).history
+    assert np.abs(numpy(kernel) - before).max() > 0 and logs["adaptive_weight"][0] > 0 and logs["critic_r1"][0] > 0
+    again = round_trip(model)
+    assert again.get_config()["critic"] == model.get_config()["critic"] and again.r1_weight == 3.0
+    assert not vae().phase_names[1:] and "adversarial" not in vae().term_weights
 
 
 def sum_of_logits(model, x):

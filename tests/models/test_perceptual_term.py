@@ -10,6 +10,7 @@ from harness import backend, compiled, difference, gamix, images, numpy, round_t
 
 from gamix_keras.callbacks import Schedule, WeightSchedule
 from gamix_keras.losses import BernoulliNLL, LaplaceNLL, PerceptualLoss
+from gamix_keras.losses.likelihoods import soft_floor
 from gamix_keras.metrics import efficientnet_lite as lite
 from gamix_keras.models import SecondStageVAE, TwoStageVAE
 from gamix_keras.training import Batch
@@ -57,6 +58,32 @@ def test_images_are_weighed():
     model = vae(LaplaceNLL(0.5), **STEM)
     per_image = PerceptualLoss(("stem",), reduction=None)(X, model.decoder(model.posterior(Batch.of(X), False)[2]))
     assert terms(model, weights=weights)["perceptual"] == pytest.approx((numpy(per_image) * weights).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["learned", "optimal"])
+def test_beside_a_scale_that_moves_it_pulls_as_much_as_the_pixels_do(scale):
+    """Its share of the pull stays what it is beside a fixed scale: w b beside a learned b is worth w."""
+    model = vae(LaplaceNLL(scale), **STEM)
+    if scale == "learned":
+        model.log_scale.log_scale.assign(np.log(0.25))
+    else:
+        model.average_distance.average.assign(0.25)
+        model.average_distance.weight.assign(1.0)
+    s = float(np.exp(numpy(soft_floor(np.float32(np.log(0.25))))))
+    found, fixed = terms(model), terms(vae(LaplaceNLL(s), perceptual=("stem",), perceptual_weight=50.0 / s))
+    assert found["perceptual"] == pytest.approx(fixed["perceptual"], rel=1e-5)
+    pull = found["loss"] - found["reconstruction"] - found["kl"]
+    assert pull == pytest.approx(fixed["loss"] - fixed["reconstruction"] - fixed["kl"], rel=1e-4)
+
+
+def test_a_learned_scale_stays_that_of_the_pixels():
+    scales = []
+    for options in ({}, {**STEM, "perceptual_weight": 500.0}):
+        model = vae(LaplaceNLL("learned"), **options)
+        model.compile(keras.optimizers.SGD(1e-4))
+        model.fit(X, batch_size=16, shuffle=False, verbose=0)
+        scales.append(float(numpy(model.log_scale.log_scale)))
+    assert scales[0] != 0.0 and scales[1] == pytest.approx(scales[0], rel=1e-5)
 
 
 def test_training_moves_it_down_and_validation_logs_it():
