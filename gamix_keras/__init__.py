@@ -1,13 +1,14 @@
 """Image VAEs in Keras 3 on TensorFlow, JAX and PyTorch.
 
-Public names load on first use, so `import gamix_keras` imports neither Keras nor a backend. Files of models load by
-`keras.saving.load_model` all the same, see `gamix_keras.registration`.
+Public names load on first use, so `import gamix_keras` imports neither Keras nor a backend. It has an effect on later
+imports: files of models load by `keras.saving.load_model` alone, see `hooks.registration`, and TensorFlow does not log
+what it is and has, see `hooks.startup_lines`.
 """
 
 from importlib import import_module
 from typing import Any
 
-from gamix_keras.registration import register
+from gamix_keras.hooks import registration, startup_lines
 
 __version__ = "0.1.0"
 
@@ -54,4 +55,5 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_PUBLIC})
 
 
-register()
+registration.register()
+startup_lines.silence()

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gamix_keras.cli import startup_lines
 from gamix_keras.config import BACKENDS, Config, UserError
+from gamix_keras.hooks import startup_lines
 from gamix_keras.runs import Run, lookup
 from gamix_keras.runs.directory import LATEST, is_run
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT_BYTES = -1, -3, 1 << 30  # names and values of malloc.h
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR"}
+QUIET = {startup_lines.LEVEL: startup_lines.ERRORS, "GRPC_VERBOSITY": "ERROR"}
 
 
 def wished_backend() -> str | None:
@@ -45,8 +45,6 @@ def prepare(backend: str) -> None:
         raise UserError(f"--backend: expected an installed backend, got {backend}, which is not; {remedy}")
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    if os.environ["TF_CPP_MIN_LOG_LEVEL"] != "0":  # whoever sets 0 wants to read them
-        startup_lines.silence()
     if "keras" in sys.modules and (running := sys.modules["keras"].config.backend()) != backend:
         raise UserError(f"--backend: expected {running}, on which Keras runs in this process, got {backend}")
     os.environ["KERAS_BACKEND"] = backend

@@ -16,8 +16,21 @@ class LeakyReLU(keras.layers.LeakyReLU):
     PyTorch; Keras's own on JAX is 1.
     """
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Apply to any shape."""
-        if keras.config.backend() != "jax":
-            return super().call(inputs)
-        return ops.where(inputs > 0, inputs, self.negative_slope * inputs)
+        backend = keras.config.backend()
+        if backend == "jax":
+            return ops.where(inputs > 0, inputs, self.negative_slope * inputs)
+        if backend == "tensorflow" and training:
+            return self._apart(inputs)
+        return super().call(inputs)
+
+    def _apart(self, inputs: Tensor) -> Tensor:
+        """Apply to the map as a vector, which copies nothing.
+
+        On a CPU, TensorFlow's remapper fuses this activation with the convolution before it although the gradient
+        needs what is between the two. It then finds the graph broken, says so in a long line, and starts over without
+        this pass. It leaves a vector alone.
+        """
+        vector = super().call(ops.reshape(inputs, (-1,)))
+        return ops.reshape(vector, ops.shape(inputs))

@@ -159,8 +159,9 @@ class GroupNormalization(keras.layers.Layer):
         """(B, H, W, C) to (B, 1, 1, C), one value for the channels of a group."""
         channels = x.shape[-1]
         width = channels // self.groups
-        means = ops.mean(ops.reshape(ops.mean(x, axis=(1, 2)), (-1, self.groups, width)), axis=-1)
-        return ops.reshape(ops.repeat(means, width, axis=-1), (-1, 1, 1, channels))
+        means = ops.mean(ops.reshape(ops.mean(x, axis=(1, 2)), (-1, self.groups, width)), axis=-1, keepdims=True)
+        # Not `repeat`: TensorFlow computes its shapes, and oneDNN then complains of their type.
+        return ops.reshape(means * ops.ones((width,), means.dtype), (-1, 1, 1, channels))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Return the same shape."""

@@ -1,12 +1,13 @@
-"""TensorFlow's start-up lines are dropped, and nothing else is."""
+"""TensorFlow's lines about itself are dropped, in a script as in a command, and nothing else is."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from gamix_keras.cli import startup_lines
+from gamix_keras.hooks import startup_lines
 
 pytestmark = pytest.mark.backend_free
 
@@ -22,13 +23,20 @@ class config:
 """
 IMPORT = """
 import ctypes, os, sys
-from gamix_keras.cli import environment
-environment.prepare("tensorflow")
+import gamix_keras
 if "driver" in sys.argv:
     ctypes.CDLL = lambda name: None
 import tensorflow
 tensorflow.config.list_physical_devices("GPU") if "driver" in sys.argv else None
 os.write(2, b"I0000 later\\n")
+"""
+# Every part that has made TensorFlow talk: images from a pipeline, a convolution with a leaky ReLU, a critic.
+TRAINING = """
+import sys
+import gamix_keras
+from gamix_keras.cli.main import main
+from tiny import ASSIGNMENTS
+sys.exit(main(["train", "--out", sys.argv[1], "--set", *ASSIGNMENTS]))
 """
 
 
@@ -55,6 +63,20 @@ def test_the_import_drops_what_is_known_to_be_harmless(stand_in):
     assert "failed call to cuInit" in said(IMPORT, stand_in, "driver")
 
 
+def test_a_training_on_tensorflow_says_nothing_of_itself(tmp_path):
+    tests = Path(__file__).parent.parent
+    assert said(TRAINING, tests, tmp_path / "run", KERAS_BACKEND="tensorflow") == ""
+    assert (tmp_path / "run" / "history.jsonl").exists()
+
+
+def test_without_an_error_stream_or_a_python_nothing_is_filtered(monkeypatch, capfd):
+    for executable in ("", "/usr/bin/uwsgi", "/no/python"):
+        monkeypatch.setattr(sys, "executable", executable)
+        with startup_lines.filtered("I0000 "):
+            os.write(2, b"I0000 seen\n")
+        assert capfd.readouterr().err == "I0000 seen\n"
+
+
 def test_whoever_sets_the_log_level_to_0_reads_all(stand_in):
     assert "oneDNN custom operations" in said(IMPORT, stand_in, TF_CPP_MIN_LOG_LEVEL="0")
 
@@ -62,7 +84,7 @@ def test_whoever_sets_the_log_level_to_0_reads_all(stand_in):
 def test_a_process_that_dies_in_the_import_still_says_why(tmp_path):
     code = """
 import os
-from gamix_keras.cli import startup_lines
+from gamix_keras.hooks import startup_lines
 with startup_lines.filtered("I0000 "):
     os.write(2, b"I0000 noise\\nF0000 00:00:1 1 cpu.cc:1] this CPU lacks AVX\\n")
     os.abort()

@@ -1,13 +1,12 @@
-"""TensorFlow's lines about itself at its import, which none of its settings silences.
+"""TensorFlow's lines about itself, which are hidden when it is imported after this package.
 
-Before it reads `TF_CPP_MIN_LOG_LEVEL`, TensorFlow logs twice that oneDNN is on and that it found no CUDA. A process of
-its own filters the standard error stream while the import runs: it drops these lines, which start with `I0000`, and
-passes on every other one, even if the import kills this process.
+`TF_CPP_MIN_LOG_LEVEL` is set to 2 (warnings are hidden, errors are shown) unless the environment sets it. Before
+TensorFlow reads it, it logs that oneDNN is on and that it found no CUDA, so a process of its own filters the standard
+error stream while the import runs: it drops these lines, which start with `I0000`, and passes on every other one, even
+if the import kills this process. `TF_CPP_MIN_LOG_LEVEL=0` shows everything.
 """
 
-import ctypes
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 MODULE = "tensorflow"
+LEVEL, ALL, ERRORS = "TF_CPP_MIN_LOG_LEVEL", "0", "2"
 INFORMATION = r"I0000 |WARNING: All log messages before absl::InitializeLog"
 NO_DRIVER = r"E0000 .*failed call to cuInit"
 FILTER = """
@@ -29,8 +29,10 @@ WAIT_SECONDS = 5
 
 
 def silence() -> None:
-    """Have the lines dropped when TensorFlow is imported, unless it is imported already."""
-    if MODULE not in sys.modules and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+    """Have the lines hidden when TensorFlow is imported, unless it is imported already or the level is 0."""
+    if MODULE in sys.modules or os.environ.setdefault(LEVEL, ERRORS) == ALL:
+        return
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
@@ -58,6 +60,8 @@ class _Finder(MetaPathFinder):
 
 
 def _has_driver() -> bool:
+    import ctypes
+
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -67,11 +71,23 @@ def _has_driver() -> bool:
 
 @contextmanager
 def filtered(pattern: str) -> Iterator[None]:
-    """Keep lines that begin with a pattern from the standard error stream (descriptor 2) within this context."""
-    own = os.dup(2)
+    """Keep lines that begin with a pattern from the standard error stream (descriptor 2) within this context.
+
+    It does nothing if there is no such stream, or no Python to run the filter, as in a program that embeds Python.
+    """
+    import subprocess  # here, because most that imports this package does not import TensorFlow
+
+    if getattr(sys, "frozen", False) or "python" not in os.path.basename(sys.executable or ""):
+        yield
+        return
     # In a session of its own, so that Ctrl-C does not end it before it has passed on what was written.
     command = [sys.executable, "-SE", "-c", FILTER, pattern]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=own, start_new_session=True)
+    try:
+        own = os.dup(2)
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=own, start_new_session=True)
+    except OSError:
+        yield
+        return
     os.dup2(child.stdin.fileno(), 2)
     child.stdin.close()
     try:

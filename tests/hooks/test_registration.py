@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gamix_keras.registration import CLASSES
+from gamix_keras.hooks.registration import CLASSES
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 FILE = ROOT / "tests" / "runs" / "written_before_wings" / "checkpoints" / "epoch-0001.keras"
 DECORATOR = "register_keras_serializable"
 
