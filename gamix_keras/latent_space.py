@@ -132,14 +132,14 @@ def traverse_axes(
 ) -> np.ndarray:
     """Move an image along principal axes of q(z), by multiples of the standard deviation of q(z) along them.
 
-    z = mean + delta std_i axis_i for one axis i at a time; the data vary most along axis 0. The mean is that of the
-    image's posterior, or of q(z) itself.
+    z = mean + delta std_i axis_i for one axis i at a time; the data vary most along the first. The mean is that of
+    the image's posterior, or of q(z) itself.
 
     Args:
         model: A trained VAE, or its `CompiledVAE`, which is faster.
         image: An image (H, W, C) in [-1, 1]; None starts from the mean of q(z).
         principal: The principal axes of the model's q(z), see `gamix_keras.samplers.principal_axes`.
-        axes: Numbers i of the axes, each in [0, D).
+        axes: Rows i of `principal.axes`, each in [0, D). Commands, reports and the explorer call row i axis i + 1.
         deltas: Multiples of the standard deviation.
 
     Returns:

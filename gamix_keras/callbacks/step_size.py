@@ -14,8 +14,8 @@ FLOOR = 1e-3
 class StepSizeHalving(keras.callbacks.Callback):
     """Halves the learning rate after every so many epochs: rate 2^(-floor(epoch / every)), as Dai & Wipf (2019) do.
 
-    The rates of a model with several optimizers keep their ratio. Between two halvings the rates are left alone, as the
-    numeric guard may have lowered them. Adds `learning_rate`, that of the first optimizer, to the logs of each epoch.
+    The rates of a model with several optimizers keep their ratio. What `NumericGuard` lowered stays lowered: the rate is
+    multiplied by the model's `rate_scale`. Between two halvings it is left alone. Adds `learning_rate`, that of the first optimizer, to the logs of each epoch.
 
     Args:
         rate: Learning rate of the (first) optimizer at the start, > 0.
@@ -30,7 +30,8 @@ class StepSizeHalving(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the rate at a halving; epochs count from 0."""
         if epoch % self.every == 0:
-            self.model.optimizer.learning_rate = self.rate * 0.5 ** (epoch // self.every)
+            scale = getattr(self.model, "rate_scale", 1.0)
+            self.model.optimizer.learning_rate = self.rate * 0.5 ** (epoch // self.every) * scale
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Log the rate."""

@@ -1,12 +1,12 @@
 """Walk through the latent space of a run, along the principal axes of q(z) or along single latents.
 
   gamix-keras traverse faces --steps 7 --out walks.png
-  gamix-keras traverse runs/mine anna.jpg --axes 0,1,2 --out variants.png
+  gamix-keras traverse runs/mine anna.jpg --axes 1,2,3 --out variants.png
   gamix-keras traverse runs/mine anna.jpg --dims 0,1 --scale 20 --out variants.png
 
 RUN may be faces, the model of the package, or a .keras file. A walk starts from IMAGE, a file or held-out:N for the
 N-th held-out image of the run's own data; without one, from the mean of q(z). --axes moves by standard deviations of
-q(z), whose widest axis is 0 (fitted to the run's training images on first use). --dims moves by sigmas of the image's
+q(z), whose widest axis is 1 (fitted to the run's training images on first use). --dims moves by sigmas of the image's
 own posterior, as the paper's variants do (z_0 and z_1 by -20, 0 and 20 of them): a few hundredths of what the data
 vary, so little changes.
 """
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser, files=True)
     parser.add_argument("image", metavar="IMAGE", nargs="?", help="the image to move (default: the mean of q(z))")
     ways = parser.add_mutually_exclusive_group()
-    ways.add_argument("--axes", metavar="A,A,...", type=number_list, help="principal axes of q(z) (default: 0,1,2,3)")
+    ways.add_argument("--axes", metavar="A,A,...", type=number_list, help="principal axes of q(z) (default: 1,2,3,4)")
     ways.add_argument("--dims", metavar="D,D,...", type=number_list, help="latents instead")
     scales = f"standard deviations to each side (default: {AXES_SCALE:g}, along latents {DIMS_SCALE:g})"
     parser.add_argument("--scale", metavar="S", type=positive_number, help=scales)
@@ -79,7 +79,9 @@ def _along_axes(opened: Run | Path, args: argparse.Namespace, deltas: "Sequence[
         raise UserError(f"--axes: {expected}, got the single file {opened}; --dims D,D moves its latents")
     model, read = environment.model_of(opened)
     image = None if args.image is None else read(args.image)
-    numbers = args.axes or tuple(range(min(AXES, model.latent_dim)))
+    numbers = args.axes or tuple(range(1, min(AXES, model.latent_dim) + 1))
+    if wrong := [number for number in numbers if not 1 <= number <= model.latent_dim]:
+        raise UserError(f"--axes: expected axes from 1 to {model.latent_dim}, got {', '.join(map(str, wrong))}")
     axes = sampling.sampler_of(opened, model, "gaussian").principal_axes()
-    walks = latent_space.traverse_axes(model, image, axes, numbers, deltas)
+    walks = latent_space.traverse_axes(model, image, axes, [number - 1 for number in numbers], deltas)
     return {f"axis {i}": row for i, row in zip(numbers, walks, strict=True)}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from harness import compiled, difference, gamix, images, numpy, state, vae
 
-from gamix_keras.callbacks import NumericGuard, StepSizeSchedule, step_size_factor
+from gamix_keras.callbacks import NumericGuard, StepSizeHalving, StepSizeSchedule, step_size_factor
 
 X = images(16)
 FIT = {"batch_size": 4, "shuffle": False, "verbose": 0}
@@ -107,6 +107,20 @@ def test_what_the_guard_lowered_stays_lowered_also_in_a_file(tmp_path):
     for step in range(4, 8):
         factor = 0.5 * step_size_factor("one_cycle", step / 8)
         np.testing.assert_allclose(watch.rows[step], [0.02 * factor, 0.005 * factor], rtol=1e-6)
+
+
+def test_a_halving_keeps_what_the_guard_lowered():
+    bad = X.copy()
+    bad[5] = np.nan
+    model, watch = compiled(gamix(), 1e-3), Watch()
+    callbacks = [StepSizeHalving(0.02, every=1), NumericGuard("lower"), watch]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model.fit(bad, epochs=1, callbacks=callbacks, **FIT)
+    model.fit(X, initial_epoch=1, epochs=3, callbacks=callbacks, **FIT)
+    ratio = watch.rows[0][1] / watch.rows[0][0]
+    lowered = [[0.02 * factor, 0.02 * factor * ratio] for factor in (0.25, 0.125)]
+    np.testing.assert_allclose(watch.rows[4::4], lowered, rtol=1e-6)
 
 
 def test_without_a_known_length_the_rates_change_between_epochs():

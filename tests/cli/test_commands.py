@@ -78,9 +78,9 @@ def test_variants(cli, trained, tmp_path):
 
 def test_principal_axes(cli, trained, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")
-    code, text, _ = cli("traverse", run, "held-out:0", "--axes", "0,2", "--out", tmp_path / "axes.png")
+    code, text, _ = cli("traverse", run, "held-out:0", "--axes", "1,3", "--out", tmp_path / "axes.png")
     fitted = "latents of 24 training images\nfitting the sampler gaussian to 24 training images"
-    assert (code, text) == (0, f"{fitted}\naxis 0, axis 2: {tmp_path}/axes.png\n")
+    assert (code, text) == (0, f"{fitted}\naxis 1, axis 3: {tmp_path}/axes.png\n")
     assert size(tmp_path / "axes.png")[0] > 3 * 130
 
 
@@ -93,7 +93,7 @@ def test_pictures_go_to_the_run_unless_told(cli, trained, tmp_path):
 def test_walks_of_so_many_steps_start_from_the_mean_of_the_latents(cli, trained, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")
     code, text, _ = cli("traverse", run, "--steps", 7, "--out", tmp_path / "walks.png")
-    assert (code, text.splitlines()[-1]) == (0, f"axis 0, axis 1, axis 2: {tmp_path}/walks.png")
+    assert (code, text.splitlines()[-1]) == (0, f"axis 1, axis 2, axis 3: {tmp_path}/walks.png")
     assert cli("traverse", run, "--steps", 2, "--out", tmp_path / "ends.png")[0] == 0
     (wide, high), ends = size(tmp_path / "walks.png"), size(tmp_path / "ends.png")
     assert ends[1] == high and wide - ends[0] > 4 * 128  # the note beneath may be wider than two tiles

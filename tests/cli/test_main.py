@@ -82,7 +82,7 @@ MISTAKES = {
     "interpolate run a": "IMAGE_B",
     "interpolate run a b --steps one": "--steps: expected a whole number of at least 2, got 'one'",
     "traverse run a --dims 0;1": "--dims: expected whole numbers with commas between them, got '0;1'",
-    "traverse run a --dims 0 --axes 0": "--axes: not allowed with argument --dims",
+    "traverse run a --dims 0 --axes 1": "--axes: not allowed with argument --dims",
     "interpolate run a b --path round": "--path: invalid choice: 'round'",
     "traverse run a --scale inf": "--scale: expected a number above 0, got 'inf'",
 }

@@ -27,7 +27,7 @@ def test_pictures_of_a_model_of_the_package_go_to_the_working_directory(cli, pac
         "sampler: prior (none was measured; `gamix-keras evaluate` says which is best)\n1 images: small-sample.png\n",
     )
     assert cli("sample", "small", "--count", 1, "--sampler", "mixture", "--out", "mixed.png")[0] == 0
-    assert cli("traverse", "small", "--steps", 3)[1].endswith("axis 0, axis 1, axis 2: small-traversal.png\n")
+    assert cli("traverse", "small", "--steps", 3)[1].endswith("axis 1, axis 2, axis 3: small-traversal.png\n")
     assert cli("interpolate", "small", "held-out:0", "held-out:1")[1] == "8 steps: small-interpolation.png\n"
     assert cli("report", "small")[1] == "report: small-evaluation/report.html\n"
     written = {"small-sample.png", "mixed.png", "small-traversal.png", "small-interpolation.png", "small-evaluation"}
