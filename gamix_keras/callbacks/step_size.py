@@ -14,8 +14,9 @@ FLOOR = 1e-3
 class StepSizeHalving(keras.callbacks.Callback):
     """Halves the learning rate after every so many epochs: rate 2^(-floor(epoch / every)), as Dai & Wipf (2019) do.
 
-    The rates of a model with several optimizers keep their ratio. What `NumericGuard` lowered stays lowered: the rate is
-    multiplied by the model's `rate_scale`. Between two halvings it is left alone. Adds `learning_rate`, that of the first optimizer, to the logs of each epoch.
+    The rates of a model with several optimizers keep their ratio. Between two halvings they are left alone, and what
+    `NumericGuard` lowered stays lowered: a halving multiplies by the model's `rate_scale`, if it has one. Adds
+    `learning_rate`, that of the first optimizer, to the logs of each epoch.
 
     Args:
         rate: Learning rate of the (first) optimizer at the start, > 0.
