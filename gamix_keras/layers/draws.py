@@ -55,6 +55,10 @@ class AggregateDraws(keras.layers.Layer):
         """Whether the moments have seen about 1 / (1 - momentum) batches."""
         return ops.convert_to_tensor(self.moments.averages["weight"]) > WARM
 
+    def skip_warm_up(self) -> None:
+        """Take the moments for warm from now on, whatever they have seen: for a trial of a training's later steps."""
+        self.moments.averages["weight"].assign(1.0)
+
     def draw(self, noise: Tensor) -> Tensor:
         """Return m + L noise, (N, D), of standard normal noise (N, D), with L L' = S + 1e-4 mean(diag S) I."""
         mean, covariance = self.moments.current()
