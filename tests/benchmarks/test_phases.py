@@ -7,7 +7,9 @@ import signal
 
 import pytest
 
-from benchmarks import phases
+from benchmarks import phase_bed, phase_clock, phases, testbed
+from gamix_keras.config import check_read
+from gamix_keras.config.presets import load_preset
 
 pytestmark = pytest.mark.backend_free
 
@@ -22,7 +24,7 @@ def sent(monkeypatch):
 
 @pytest.mark.parametrize("seconds", [0.0, 60.0])
 def test_a_signal_comes_once_and_before_the_call_ends(sent, seconds):
-    clock = phases.Clock(phases.Aim("training", signal.SIGTERM, 1, seconds))
+    clock = phase_clock.Clock(phase_clock.Aim("training", signal.SIGTERM, 1, seconds))
     for phase, calls in (("training", 1), ("scan", 2)):
         for _ in range(calls):
             with clock.within(phase):
@@ -35,16 +37,23 @@ def test_a_signal_comes_once_and_before_the_call_ends(sent, seconds):
     assert [len(times) for times in (clock.times["training"], clock.times["scan"])] == [3, 2]
 
 
+@pytest.mark.parametrize("settings", [phase_bed.SETTINGS, testbed.SETTINGS])
+def test_the_default_recipe_takes_the_settings_of_the_runs(settings):
+    config = load_preset().config.updated(settings)
+    check_read(config, settings)
+    assert config.has_critic
+
+
 def test_every_phase_is_a_function_that_is_there():
-    for phase in phases.PHASES.values():
+    for phase in phase_clock.PHASES.values():
         if phase.function is not None:
             module, path = phase.function.split(":")
             assert callable(functools.reduce(getattr, path.split("."), importlib.import_module(module)))
 
 
 def test_a_phase_that_is_called_is_timed(sent):
-    clock = phases.Clock(None)
-    assert phases._timed(clock, "build", lambda value: value + 1)(1) == 2
+    clock = phase_clock.Clock(None)
+    assert phase_clock.timed(clock, "build", lambda value: value + 1)(1) == 2
     assert len(clock.times["build"]) == 1 and sent == []
 
 
