@@ -300,7 +300,7 @@ def _chart(draw: Callable[["Axes"], None], title: str, x_label: str, size: tuple
     draw(axes)
     axes.set_title(title, fontsize=9, loc="left")
     axes.set_xlabel(x_label, fontsize=8)
-    axes.tick_params(labelsize=7)
+    axes.tick_params(labelsize=7, which="both")  # a logarithmic axis of less than a decade has only minor labels
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)

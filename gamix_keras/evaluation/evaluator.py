@@ -120,10 +120,12 @@ def evaluate(
         What `evaluation.json` holds. The same run, settings, versions and machine give the same file.
 
     Raises:
-        UserError: If images, weights or a checkpoint are missing, or the directory cannot be written to.
+        UserError: If images, weights or a checkpoint are missing, the checkpoint is not of the run's configuration, or
+            the directory cannot be written to.
     """
     settings = settings or Settings()
     run.require_writable()
+    run.check_loaded()  # before features of real images are computed, which takes minutes
     for folder in ("samplers", "evaluation"):
         files.remove_leftovers(run.derived / folder)
     extractors = [

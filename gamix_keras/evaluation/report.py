@@ -187,12 +187,12 @@ def _variants(run: Run, model: keras.Model, images: np.ndarray) -> str:
         axes, fitted_to = principal_axes(*posteriors), f"{len(images)} held-out images"
     numbers = range(min(_ROWS, model.latent_dim))
     variants = latent_space.traverse_axes(model, images[0], axes, list(numbers), _DEVIATIONS)
-    rows = {f"axis {i + 1}, std {axes.std[i]:.2g}": variants[i] for i in numbers}
+    rows = {f"axis {i + 1}, sd {axes.std[i]:.2g}": variants[i] for i in numbers}
     caption = (
         f"One held-out image moved along the principal axes of q(z) of {fitted_to}, the widest first, by multiples "
     )
     caption += "of q(z)'s standard deviation along each."
-    labels = [f"{deviation:+g} std" if deviation else "0" for deviation in _DEVIATIONS]
+    labels = [f"{deviation:+g} sd" if deviation else "0" for deviation in _DEVIATIONS]
     return html.section("Variants", html.picture(plots.rows_png(rows, labels), caption))
 
 
@@ -219,9 +219,11 @@ def _latents(result: dict[str, Any] | None) -> Iterator[str]:
         "Singular values of z ~ q(z) and of the posterior means; all 1 for the prior.": plots.lines_png(
             spectrum, "Spectrum of q(z)", "direction", log=min(min(y) for _, y in spectrum.values()) > 0
         ),
-        "KL to the prior of each latent, the largest first.": plots.lines_png(kl, "KL per latent, nats", "latent"),
+        "KL to the prior of each latent, the largest first.": plots.lines_png(
+            kl, "KL per latent, nats", "latent, sorted"
+        ),
         "Mean posterior variance of each latent: near 0 informative, near 1 superfluous.": plots.lines_png(
-            variance, "Posterior variance per latent", "latent", log=True
+            variance, "Posterior variance per latent", "latent, sorted", log=True
         ),
     }
     yield html.section(

@@ -4,8 +4,12 @@
 TensorFlow reads it, it logs that oneDNN is on and that it found no CUDA, so a process of its own filters the standard
 error stream while the import runs: it drops these lines, which start with `I0000`, and passes on every other one, even
 if the import kills this process. `TF_CPP_MIN_LOG_LEVEL=0` shows everything.
+
+TensorFlow's own logger warns of a function that is traced again and again. It takes the prediction functions of all
+Keras models for one, so a handful of networks sets it off: that warning is dropped, for those functions alone.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,6 +30,7 @@ for line in sys.stdin.buffer:
         sys.stdout.buffer.flush()
 """
 WAIT_SECONDS = 5
+_PREDICTING, _RETRACED = "make_predict_function", "triggered tf.function retracing"
 
 
 def silence() -> None:
@@ -52,11 +57,17 @@ class _Finder(MetaPathFinder):
             has_driver = _has_driver()
             with filtered(INFORMATION if has_driver else f"{INFORMATION}|{NO_DRIVER}"):
                 execute(module)
+                logging.getLogger(MODULE).addFilter(_is_told)
                 if not has_driver:  # what it says of the GPUs that it cannot have, it says now
                     module.config.list_physical_devices("GPU")
 
         spec.loader.exec_module = exec_module
         return spec
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not (_PREDICTING in message and _RETRACED in message)
 
 
 def _has_driver() -> bool:

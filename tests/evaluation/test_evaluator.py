@@ -1,6 +1,7 @@
 """The evaluation of a run: what is written, that it repeats, and that planted faults are told apart."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -173,6 +174,13 @@ def test_a_run_without_a_checkpoint(tmp_path):
     run.begin_session(0)
     with pytest.raises(UserError, match="has none yet"):
         evaluation.evaluate(run, Settings(extractor=extractor(), samplers=("prior",)))
+
+
+def test_a_configuration_that_is_not_the_checkpoints_is_told_before_anything_is_read(run, tmp_path):
+    file = shutil.copytree(run.path, tmp_path / "edited") / "config.json"
+    file.write_text(file.read_text().replace('"image_size": 16', '"image_size": 32'))
+    with pytest.raises(UserError, match="data.image_size and data.channels"):
+        evaluation.evaluate(Run.open(file.parent), Settings(extractor="keras:nothing", data="folder:nowhere"))
 
 
 PLANTED = {

@@ -69,6 +69,16 @@ def test_a_training_on_tensorflow_says_nothing_of_itself(tmp_path):
     assert (tmp_path / "run" / "history.jsonl").exists()
 
 
+def test_the_prediction_functions_of_many_models_are_not_one_that_is_traced_again(stand_in):
+    code = """
+import logging
+import gamix_keras, tensorflow
+for function in ("TensorFlowTrainer.make_predict_function.<locals>.one_step", "mine"):
+    logging.getLogger("tensorflow").warning("5 out of 5 calls to %s triggered tf.function retracing", function)
+"""
+    assert "calls to mine triggered" in said(code, stand_in) and "predict" not in said(code, stand_in)
+
+
 def test_without_an_error_stream_or_a_python_nothing_is_filtered(monkeypatch, capfd):
     for executable in ("", "/usr/bin/uwsgi", "/no/python"):
         monkeypatch.setattr(sys, "executable", executable)
