@@ -12,6 +12,8 @@ from gamix_keras.config.catalogue import objective_of
 from gamix_keras.metrics.diagnosis import DEFAULTS, Finding, Thresholds, collapsed_dimensions, diagnose
 from gamix_keras.metrics.latent_statistics import LatentStatistics
 
+_OF_CRITIC = ("critic_real", "critic_fake")
+
 
 class CollapseMonitor(keras.callbacks.Callback):
     """Diagnoses the model after each epoch and warns once per trouble: what, since when, the numbers, what to try.
@@ -90,7 +92,14 @@ class CollapseMonitor(keras.callbacks.Callback):
         training = {name: value for name, value in logs.items() if not name.startswith("val_")}
         validation = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}
         latents = {} if self.images is None else self._of_images()
-        return {"latent_dim": self.model.latent_dim, **training, **validation, **latents}
+        found = {"latent_dim": self.model.latent_dim, **training, **validation, **latents}
+        left_out = () if self._has_trained_critic() else _OF_CRITIC
+        return {name: value for name, value in found.items() if name not in left_out}
+
+    def _has_trained_critic(self) -> bool:
+        """Return whether the critic is trained now: the losses of one that waits for its start say nothing of it."""
+        weights = self.model.term_weights
+        return "critic" not in weights or float(ops.convert_to_numpy(weights["critic"])) > 0.0
 
     def _of_images(self) -> dict[str, Any]:
         mean, log_var = (ops.convert_to_numpy(tensor) for tensor in self.model.encode(self.images))

@@ -186,7 +186,7 @@ class AdversarialVAE(CriticPhase):
         self, output: Tensor, fakes: Fakes, numbers: Tensor | None, training: bool, first: Maps | None = None
     ) -> tuple[Tensor, tuple[Tensor, list[Tensor], Tensor]]:
         location, loss = self.likelihood.location, self.generator_loss
-        return self.judge.verdict(output, location, loss, fakes.weights, numbers, training, first)
+        return self.judge.verdict(output, location, loss, fakes.weights, numbers, training, first, fakes.has_draws)
 
     def _slope(self, fakes: Fakes, numbers: Tensor | None, training: bool) -> tuple[Tensor, list[Tensor], Tensor]:
         """Return the term, what was seen, and the term's gradient by the decoder's output; all without a gradient."""

@@ -28,10 +28,12 @@ class Fakes(NamedTuple):
     Attributes:
         decoded: Outputs, (N, ...), reconstructions first.
         weights: None, or the weight of each in a mean over all N.
+        has_draws: Whether decodings of draws follow the reconstructions.
     """
 
     decoded: Decoded
     weights: Tensor | None
+    has_draws: bool = False
 
     def joined(self, drawn: Decoded, are_there: Tensor) -> "Fakes":
         """Return these with more of weight 1 each, or of no weight unless they are there."""
@@ -40,7 +42,7 @@ class Fakes(NamedTuple):
         own, more = (ops.ones(ops.shape(part.output)[:1], dtype="float32") for part in (self.decoded, drawn))
         weights = ops.concatenate([own if self.weights is None else self.weights, more * are_there])
         whole = ops.sum(own) + ops.sum(more)
-        return Fakes(both, weights * (whole / (ops.sum(own) + ops.sum(more) * are_there)))
+        return Fakes(both, weights * (whole / (ops.sum(own) + ops.sum(more) * are_there)), has_draws=True)
 
 
 def with_draws(

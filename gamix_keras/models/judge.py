@@ -66,8 +66,10 @@ class Judge:
             images = self.augmentation(images, numbers)
         return self.critic.see(images) if self.projects else [images]
 
-    def _see_on(self, first: Maps, images: Tensor) -> list[Tensor]:
+    def _see_on(self, first: Maps, images: Tensor, has_more: bool) -> list[Tensor]:
         known = self.shared.judged(first)
+        if not has_more:  # Of no images at all TensorFlow's convolutions on oneDNN return maps of a wrong shape.
+            return known
         count = ops.shape(known[0])[0]
         further = self.see(images[count:])
         return [ops.concatenate(pair, axis=0) for pair in zip(known, further, strict=True)]
@@ -86,6 +88,7 @@ class Judge:
         numbers: Tensor | None,
         training: bool,
         first: Maps | None = None,
+        has_more: bool = False,
     ) -> tuple[Tensor, tuple[Tensor, list[Tensor], Tensor]]:
         """Return the sum of the generator's term over patches, and (term, what was seen, number of patches).
 
@@ -97,9 +100,10 @@ class Judge:
             numbers: See `see`.
             training: Whether this is a training step.
             first: None, or the maps of the first outputs that are known already, see `SharedMaps`.
+            has_more: Whether there are outputs beyond the first.
         """
         images = location(output)
-        seen = self.see(images, numbers) if first is None else self._see_on(first, images)
+        seen = self.see(images, numbers) if first is None else self._see_on(first, images, has_more)
         logits = self.logits(seen, training)
         term = loss.of_maps(logits, 1.0, weights)
         patches = sum(ops.sum(ops.ones_like(part)) for part in logits)

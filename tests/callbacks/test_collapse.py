@@ -9,6 +9,7 @@ import pytest
 from harness import compiled, gamix, images, numpy, vae
 
 from gamix_keras.callbacks.collapse import CollapseMonitor
+from gamix_keras.networks import ProjectedCritic
 
 X = images(64)
 
@@ -72,6 +73,13 @@ def test_critic_that_wins_every_time():
     assert report.startswith("CollapseMonitor: critic-overpowering since epoch ")
 
 
+def test_a_critic_that_waits_for_its_start_overpowers_nobody():
+    judge = ProjectedCritic((8, 8, 3), stages=("stem",), width=4)
+    model, monitor = gamix(judge=judge, adversarial="hinge", critic_weight=0.0), CollapseMonitor(patience=1)
+    assert not reports_of(fit, compiled(model), monitor)
+    assert float(model.history.history["critic_real"][-1]) == 0.0
+
+
 def test_what_is_not_finite_is_reported_at_once_and_may_stop_training():
     model, monitor = compiled(vae()), CollapseMonitor(X, stop=True)
     model.decoder.trainable_variables[0].assign(model.decoder.trainable_variables[0] * np.nan)
@@ -83,7 +91,7 @@ def test_what_is_not_finite_is_reported_at_once_and_may_stop_training():
 @pytest.mark.backend_free
 def test_patience_a_late_start_and_one_report_per_trouble():
     monitor = CollapseMonitor(patience=2, start=1)
-    monitor.set_model(types.SimpleNamespace(latent_dim=4, steps_done=7))
+    monitor.set_model(types.SimpleNamespace(latent_dim=4, steps_done=7, term_weights={}))
     monitor.on_train_begin()
     active = [0, 0, 4, 0, 0, 0, 4, 0]
     reports = [len(reports_of(monitor.on_epoch_end, e, {"val_active_units": n})) for e, n in enumerate(active)]

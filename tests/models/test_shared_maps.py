@@ -52,3 +52,20 @@ def test_a_step_is_the_same_with_one_network_as_with_two(weights):
     for left, right in zip(moved, expected, strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-2, atol=1e-3 * max(np.abs(right).max(), 1e-9))
     assert logs["perceptual"][0] > 0 or weights[0] == 0
+
+
+@pytest.mark.parametrize("samples", [0.0, 0.5])
+def test_a_validation_pass_is_the_same_too(samples):
+    found = []
+    for is_shared in (True, False):
+        keras.utils.set_random_seed(2)
+        judge = ProjectedCritic(SHAPE, stages=("stage1", "stage2"), width=4)
+        options = {"adversarial": "hinge", "adversarial_samples": samples, "perceptual": ("stem",)}
+        model = gamix(judge=judge, perceptual_weight=20.0, critic_weight=1.0, **options)
+        if not is_shared:
+            model._shared = lambda: None
+        model.compile(keras.optimizers.SGD(1e-3))
+        found.append(model.evaluate(X, batch_size=8, verbose=0, return_dict=True))
+        assert (model.judge.shared is not None) == is_shared
+    assert found[0]["adversarial"] != 0.0
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
