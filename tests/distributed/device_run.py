@@ -1,7 +1,8 @@
 """Trains a tiny GAMIX-VAE on some devices and writes what it came to: `python device_run.py DEVICES FILE [WORD...]`.
 
 With `alone` the moments of q(z) are those of each device's own rows, which is wrong. With `given` it learns to denoise,
-with weights of images, by layers of ours (batch normalisation among them) and with the optimal scale.
+with weights of images, by layers of ours (batch normalisation among them) and with the optimal scale, a perceptual term
+and a projected critic, which share their frozen network.
 """
 
 import os
@@ -15,12 +16,13 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from harness import SHAPE, compiled, critic, gamix, images, numpy  # noqa: E402
+from harness import SHAPE, compiled, gamix, images, numpy  # noqa: E402
 
 from gamix_keras import layers  # noqa: E402
 from gamix_keras.distributed import devices, replicas  # noqa: E402
 from gamix_keras.losses import LaplaceNLL  # noqa: E402
 from gamix_keras.models import GAMIXVAE  # noqa: E402
+from gamix_keras.networks import ProjectedCritic  # noqa: E402
 
 STEPS, BATCH = 20, 16
 
@@ -35,7 +37,9 @@ def made():
     encoder = keras.Model(image, [layers.Dense(4)(h), layers.Dense(4)(h)])
     y = keras.layers.Reshape((4, 4, 8))(layers.Dense(128, activation="tanh")(z))
     decoder = keras.Model(z, layers.Conv2DTranspose(3, 4, 2, "same")(layers.BatchNormalization(momentum=0.9)(y)))
-    return GAMIXVAE(encoder, decoder, LaplaceNLL("optimal"), critic(), adversarial_weight=1.0, seed=0)
+    judge = ProjectedCritic(SHAPE, stages=("stage1", "stage2"), width=4)
+    terms = {"adversarial": "hinge", "adversarial_weight": 1.0, "perceptual": ("stem",), "perceptual_weight": 50.0}
+    return GAMIXVAE(encoder, decoder, LaplaceNLL("optimal"), judge, **terms, seed=0)
 
 
 def elements():

@@ -58,7 +58,7 @@ def test_several_devices_come_to_what_one_does(alone, count, processes, tmp_path
     assert gap < 1e-4, name
 
 
-def test_targets_weights_scale_and_layers_are_those_of_one_device(tmp_path):
+def test_targets_weights_scale_layers_and_frozen_networks_are_those_of_one_device(tmp_path):
     count, processes = CASES[backend()][0]
     one = trained(1, tmp_path / "one.npz", "given", processes=1)
     gap, name = furthest(one, trained(count, tmp_path / "several.npz", "given", processes=processes))
