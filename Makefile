@@ -9,7 +9,7 @@ TEST_ENV := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 
 TEST_ENV += JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV))/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=0
 
-.PHONY: demo docs test lint test-lowest audit lock licences dist $(addprefix test-,$(BACKENDS)) clean
+.PHONY: demo docs test lint test-lowest audit lock licences notebooks dist $(addprefix test-,$(BACKENDS)) clean
 
 demo: $(VENV)/.base
 	$(BIN)/gamix-keras train --preset faces-quick --out runs/demo
@@ -58,6 +58,10 @@ lock:
 
 licences: $(VENV)/.all
 	$(BIN)/python -m release.licences
+
+# Runs every notebook anew and keeps its outputs: after a change of what they show, such as the model of the package.
+notebooks: $(VENV)/.all
+	$(BIN)/python -m release.notebooks
 
 # The wheel and the sdist, checked as the registry checks them.
 dist:

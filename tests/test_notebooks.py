@@ -12,7 +12,7 @@ pytestmark = pytest.mark.backend_free
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-LARGEST = 300_000
+LARGEST = 500_000
 SECONDS_PER_CELL = 300
 PRIVATE = re.compile(r"/(home|root|tmp|work|Users|usr|opt)/|[A-Z]:\\\\")
 WRONG = re.compile(r"Traceback|Warning:|Error:")

@@ -82,6 +82,8 @@ def test_principal_axes(cli, trained, tmp_path):
     fitted = "latents of 24 training images\nfitting the sampler gaussian to 24 training images"
     assert (code, text) == (0, f"{fitted}\naxis 1, axis 3: {tmp_path}/axes.png\n")
     assert size(tmp_path / "axes.png")[0] > 3 * 130
+    code, _, error = cli("traverse", run, "--axes", "0,4")
+    assert (code, error) == (2, "gamix-keras: --axes: expected axes from 1 to 3, got 0, 4\n")
 
 
 def test_pictures_go_to_the_run_unless_told(cli, trained, tmp_path):
