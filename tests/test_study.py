@@ -74,6 +74,7 @@ def test_the_ablation_adds_one_term_at_a_time(tmp_path):
     assert perceptual.loss.perceptual_weight == 0.2 * perceptual.loss.mae_weight
     critic = {key for key in differences(jobs[4:6]) if not key.startswith(("model.critic", "training.critic_"))}
     starts = {"loss.critic_start", "loss.adaptive_weight", "loss.adaptive_every"}
+    starts |= {"loss.adversarial_start", "loss.adversarial_ramp"}
     assert critic == starts | {"loss.adversarial", "loss.adversarial_weight"}
     assert projected.has_critic and projected.model.critic_network == "projected"
     assert differences(jobs[5:]) == {"loss.adversarial_samples"} and samples.loss.adversarial_samples == 0.5
@@ -129,8 +130,8 @@ def test_the_baseline_gets_the_same_further_terms(tmp_path, recipe):
 def test_samplers_weighs_the_recipes_perceptual_term_by_the_scale(tmp_path):
     jobs = {job.row: job.config for job in planned(tmp_path, "samplers", **{"loss.perceptual_weight": 500.0})[1]}
     assert {jobs[name].loss.perceptual_weight for name in ("vae", "gamix", "gamix-full")} == {500.0}
-    learned = {jobs[name].loss.perceptual_weight for name in ("sigma-vae", "gamix-learned")}
-    assert learned == {pytest.approx(500.0 * 768 / 5000.0)}
+    learned = [jobs[name].loss.perceptual_weight for name in ("sigma-vae", "gamix-learned")]
+    assert learned == pytest.approx([500.0 * 768 / 5000.0] * 2)
 
 
 def test_variance_weights_span_five_orders_and_nothing_else_changes(tmp_path):
