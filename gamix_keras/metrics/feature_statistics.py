@@ -25,7 +25,7 @@ from gamix_keras.metrics.moments import FeatureMoments, UniformSubset
 
 IsFace = Callable[[np.ndarray], np.ndarray]
 
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2  # of the features: files of other versions are not read
 ROWS_TOGETHER = 1024
 DEFAULT_KEEP = 2000
 # A neighbourhood that holds more than a twentieth of all images is no neighbourhood; ours.
