@@ -13,6 +13,7 @@ TWO = """
 import os, signal, sys, time
 from gamix_keras.interrupts import stop_requests
 first, second = int(sys.argv[1]), int(sys.argv[2])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process ignores it
 try:
     with stop_requests() as requested:
         signal.pthread_sigmask(signal.SIG_BLOCK, {first, second})
