@@ -1,6 +1,6 @@
 """The arithmetic of a training step and the peak of a machine, which together bound the time of a step from below."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,25 +9,39 @@ import numpy as np
 from keras import ops
 
 from benchmarks.record import rates
+from gamix_keras.networks import ProjectedCritic
 
 SHAPE, KERNEL = (32, 32, 128), (3, 3, 128, 128)
 Call = Any
 
 
-def forward_flops(network: keras.Model) -> int:
+def forward_flops(network: keras.Model, inputs: Any = None) -> int:
     """Return the floating-point operations of a forward pass, per image: 2 for each multiplication by a kernel.
 
     Only convolutions and dense layers count, which are all but a few per cent of the networks here.
+
+    Args:
+        network: Any network of such layers.
+        inputs: What it takes, for one image; None stands for the one array that it was built for.
     """
     counts: list[int] = []
     with _counted(network, counts):
-        network(np.zeros((1, *network.input_shape[1:]), "float32"))
+        network(_nothing(network.input_shape[1:]) if inputs is None else inputs)
     return sum(counts)
+
+
+def _nothing(shape: Sequence[int]) -> np.ndarray:
+    return np.zeros((1, *shape), "float32")
 
 
 @contextmanager
 def _counted(network: keras.Model, counts: list[int]) -> Iterator[None]:
-    kinds = (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.Dense)
+    kinds = (
+        keras.layers.Conv2D,
+        keras.layers.DepthwiseConv2D,
+        keras.layers.Conv2DTranspose,
+        keras.layers.Dense,
+    )
     layers = [layer for layer in network._flatten_layers(include_self=False) if isinstance(layer, kinds)]
     plain = [layer.call for layer in layers]
     for layer, call in zip(layers, plain, strict=True):
@@ -51,15 +65,33 @@ def _counting(layer: keras.layers.Layer, call: Call, counts: list[int]) -> Call:
 
 
 def step_flops(model: keras.Model) -> int:
-    """Return the floating-point operations of a training step, per image, over all phases.
+    """Return the floating-point operations of a training step, per image, over all phases, with every term set in.
 
     A backward pass costs as much as two forward passes: one for the gradients of the inputs and one for those of the
     weights. In the autoencoder's phase the critic needs only the former. In its own phase it sees two images, the real
-    and the reconstructed one.
+    and the reconstructed one. A perceptual network sees both, too, and needs the former for one of them.
     """
     count = 3 * (forward_flops(model.encoder) + forward_flops(model.decoder))
     critic = getattr(model, "critic", None)
-    return count if critic is None else count + (2 + 2 * 3) * forward_flops(critic)
+    if isinstance(critic, ProjectedCritic):
+        return count + _projected_flops(model, critic)
+    if critic is not None:
+        count += (2 + 2 * 3) * forward_flops(critic)
+    perceptual = getattr(model, "perceptual", None)
+    return count if perceptual is None else count + 3 * forward_flops(perceptual.prepare(), _nothing(model.image_shape))
+
+
+def _projected_flops(model: keras.Model, critic: ProjectedCritic) -> int:
+    """Return those of a critic with a frozen network, of the draws that it judges, and of a perceptual term.
+
+    The frozen network sees real images once and fakes once, with the gradient of its input; its maps serve both phases,
+    and the perceptual term. The adaptive weight is left out: it is computed in some steps.
+    """
+    fakes = 1 + (model.adversarial_samples or 0.0)
+    frozen = forward_flops(critic.frozen())
+    heads = forward_flops(critic.heads, [_nothing(shape) for shape in critic.map_shapes])
+    drawn = 3 * (fakes - 1) * forward_flops(model.decoder)
+    return round(drawn + (1 + 2 * fakes) * frozen + (2 * fakes + 3 * (1 + fakes)) * heads)
 
 
 def convolution_peak(dtype: str, seconds: float = 1.0, batch: int = 16) -> float:

@@ -16,7 +16,7 @@ from benchmarks import arithmetic, loops, peers, step
 from benchmarks.objective import objective
 from gamix_keras import assembly
 from gamix_keras.config import Config
-from gamix_keras.networks import ResNetEncoder
+from gamix_keras.networks import ProjectedCritic, ResNetEncoder
 
 SMALL = {**TINY, "loss.adversarial_weight": 3.0, "training.ema_decay": 0.9}
 
@@ -75,6 +75,19 @@ def test_a_step_is_three_passes_and_the_critic_eight():
     flops = {name: arithmetic.forward_flops(part) for name, part in parts.items()}
     model = type("Model", (), parts)
     assert arithmetic.step_flops(model) == 3 * (flops["encoder"] + flops["decoder"]) + 8 * flops["critic"]
+
+
+@pytest.mark.backend_free
+def test_a_projected_critic_counts_its_frozen_network_and_the_draws():
+    image = keras.Input((8, 8, 3))
+    frozen = keras.Model(image, keras.layers.Conv2D(4, 3, padding="same")(image))
+    parts = {"encoder": encoder(), "decoder": decoder()}
+    ours = {name: arithmetic.forward_flops(part) for name, part in parts.items()}
+    judge = ProjectedCritic((8, 8, 3), width=4, features=frozen)
+    model = type("Model", (), {**parts, "critic": judge, "adversarial_samples": 0.5})
+    heads = 2 * 16 * (4 * 4 * 4 * 4 + 3 * 3 * 4)
+    added = 3 * 0.5 * ours["decoder"] + (1 + 2 * 1.5) * 2 * 64 * 27 * 4 + (2 * 1.5 + 3 * 2.5) * heads
+    assert arithmetic.step_flops(model) == 3 * sum(ours.values()) + added
 
 
 def test_the_peak_is_a_number():
