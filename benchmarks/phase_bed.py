@@ -14,25 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.phase_clock import PHASES, Aim, Clock, watch
-from benchmarks.testbed import LIMIT_SECONDS, Result, files_in, outcome, same
+from benchmarks.testbed import LIMIT_SECONDS, SMALL, Result, files_in, outcome, same
 from gamix_keras import files
 
-IMAGES, SIDE = 80, 16
-SETTINGS = {
-    "data.image_size": SIDE,
+IMAGES, SIDE = 80, SMALL["data.image_size"]
+SETTINGS = SMALL | {
     "data.validation_fraction": 0.3,
-    "model.stages": 2,
-    "model.width": 4,
-    "model.latent_dim": 3,
-    "model.critic": True,
-    "model.critic_width": 4,
-    "loss.perceptual_weight": 0.0,
-    "loss.momentum": 0.9,
-    "training.batch_size": 8,
     "training.epochs": 2,
-    "training.ema_decay": 0.9,
     "training.checkpoint_steps": 3,
-    "training.collapse_monitor": False,
     "training.sample_every": 2,
     "second_stage.epochs": 4,
     "second_stage.width": 8,

@@ -25,6 +25,17 @@ def test_an_outcome_holds_weights_optimizers_generators_and_history(tmp_path):
         assert any(np.array_equal(value, np.asarray(variable.value)) for value in values), variable.path
 
 
+def test_a_training_tells_its_steps(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(session, "_callbacks", session._callbacks)
+    testbed.tell_steps()
+    run = Run.create(tmp_path / "run", Config().updated(TINY))
+    session.train(run, verbose=0)
+    told = capsys.readouterr().out
+    steps = run.latest_checkpoint().progress[0] * 3
+    assert testbed.steps_told(told) == steps == 3 and testbed.steps_told("") == 0
+    assert told.startswith("steps done: 0\nsteps done: 1\n")
+
+
 def test_what_was_measured_is_not_measured_again(tmp_path, capsys, monkeypatch):
     row = {"backend": "jax", "fault": "SIGKILL while training", "seed": 0}
     row |= {"survived": 3, "tried": 3, "most_steps_lost": 5}
