@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(args.run or Path(scratch, "run"))
         config = preset.config.updated(parse_assignments([*SETTINGS, *args.set]))
-        if args.minutes is not None:
+        if args.minutes is not None and not path.exists():
             config = config.updated({"training.epochs": duration.epochs_in(args.minutes, config)})
         run = Run.open(path) if path.exists() else Run.create(path, config, preset.name)
         train(run, verbose=2)
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", metavar="DIR", required=True, help="directory of the model, which is replaced")
     parser.add_argument("--run", metavar="RUN", help="keep the training run here, or resume the one that is here")
-    parser.add_argument("--minutes", type=float, help="train for about so many minutes on this machine")
+    parser.add_argument("--minutes", type=float, help="train a new run for about so many minutes on this machine")
     parser.add_argument("--set", metavar="KEY=VALUE", nargs="+", default=[], help="change settings of the training")
     parser.add_argument("--measure", action="store_true", help="measure and describe what is in DIR; train nothing")
     parser.add_argument("--count", type=int, help="images to measure with, at most (default: that of `evaluate`)")
@@ -76,12 +76,13 @@ def release(run: Any, out: Path) -> Any:
     from gamix_keras import Run, files
     from gamix_keras.runs import checkpoints
 
+    bare = _bare(run.load_model())
     shutil.rmtree(out, ignore_errors=True)
     written = json.loads((run.path / "config.json").read_text(encoding="utf-8"))
     private = ("command", "platform", "git")
     sessions = [{key: value for key, value in one.items() if key not in private} for one in written["sessions"]]
     epoch, _ = run.latest_checkpoint()
-    checkpoints.write(checkpoints.path(out / "checkpoints", epoch), _bare(run.load_model()).save)
+    checkpoints.write(checkpoints.path(out / "checkpoints", epoch), bare.save)
     shutil.copy(run.path / "history.jsonl", out)
     files.write_json(out / "config.json", {**written, "sessions": sessions})
     return Run.open(out)
